@@ -26,6 +26,7 @@ import { roomRoutes } from './api/room.ts';
 import { sessionListRoutes } from './api/session-list.ts';
 import { sessionRoutes } from './api/sessions.ts';
 import { tenantRoutes } from './api/tenants.ts';
+import { testModeRoutes } from './api/test-mode.ts';
 import { transcriptRoutes } from './api/transcripts.ts';
 import { registerUnknownRoutes } from './api/unknown-routes.ts';
 import { registerVersions } from './api/versions.ts';
@@ -110,7 +111,15 @@ async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   await app.register(recordingRoutes(deps.api), { prefix: '/api' });
   await app.register(eventRoutes(deps.api), { prefix: '/api' });
   await app.register(joinRoutes(deps.api), { prefix: '/api' });
-  for (const routes of [candidateRoutes, positionRoutes, invitationRoutes, tenantRoutes, capacityRoutes, apiKeyRoutes])
+  for (const routes of [
+    candidateRoutes,
+    positionRoutes,
+    invitationRoutes,
+    tenantRoutes,
+    capacityRoutes,
+    apiKeyRoutes,
+    testModeRoutes,
+  ])
     await app.register(routes(deps.api), { prefix: '/api' });
   await app.register(withdrawalRoutes(deps.api), { prefix: '/api' });
   await app.register(providerCredentialRoutes(deps.api), { prefix: '/api' });

@@ -8,6 +8,7 @@ import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import { createIdempotency, idempotencyTimes } from './api/idempotency.ts';
 import { createLinkLimits } from './api/link-limits.ts';
+import { websocketUrl } from './api/session-view.ts';
 import { createTenantFeed } from './api/tenant-feed.ts';
 import type { PastVersion } from './api/versions.ts';
 import { type Config, organisationOf } from './config.ts';
@@ -22,6 +23,7 @@ import { createOperatorStore, createReadDrains } from './database/operator-store
 import { createPhasesStore } from './database/phases-store.ts';
 import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
+import { createSimulationStore } from './database/simulation-store.ts';
 import { createEdge } from './edge/edge.ts';
 import { createReadiness } from './edge/readiness.ts';
 import { createSocketRoute } from './edge/socket-route.ts';
@@ -46,6 +48,7 @@ import { createMetrics, type Metrics } from './ops/metrics/metrics.ts';
 import { createRetention } from './people/retention.ts';
 import { createRegionHealth } from './regions/health.ts';
 import { createTicker, type Job } from './runtime/ticker.ts';
+import { createSimulations } from './simulations/simulations.ts';
 import { createTenancy } from './tenants/tenancy.ts';
 import { createBrowserTokens } from './tokens/browser-tokens.ts';
 import { createDatabaseTokens } from './tokens/database-tokens.ts';
@@ -192,9 +195,27 @@ function createParts(ground: Ground) {
   const { providerAccess } = tenancy;
   const hangUps = createHangUps({ calls, voice, providerAccess, vault, missingMs: deadlines.callMissingMs, logger });
   const fleet = createFleet({ ...ground, hangUps, onChange, observe: fleetObserver(metrics) });
+  const simulations = createSimulations({
+    ...{ sessions, clock, logger, results: finishing.results, browserTokens: ground.browserTokens },
+    store: createSimulationStore(ground.database),
+    socketUrl: (sessionId) => websocketUrl(config.publicUrl, sessionId),
+  });
   const { leases } = fleet;
   const heartbeats = createHeartbeats({ machines, clock, flushMs: deadlines.heartbeatFlushMs, leases });
-  return { ...news, door, idempotency, guard, tenancy, persons, outbox, finishing, video, fleet, heartbeats };
+  return {
+    ...news,
+    door,
+    idempotency,
+    guard,
+    tenancy,
+    persons,
+    outbox,
+    finishing,
+    video,
+    simulations,
+    fleet,
+    heartbeats,
+  };
 }
 type Parts = ReturnType<typeof createParts>;
 
@@ -255,7 +276,9 @@ function createScraping({ config, database, metrics, clock, logger, health }: Gr
 const jobsOf = ({ deadlines }: Ground, { fleet, finishing, video, ...parts }: Parts): Job[] => [
   ...fleet.jobs,
   { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
-  ...[parts.door, parts.idempotency, parts.tenancy, parts.persons, parts.outbox].flatMap((part) => part.jobs),
+  ...[parts.door, parts.idempotency, parts.tenancy, parts.persons, parts.outbox, parts.simulations].flatMap(
+    (part) => part.jobs,
+  ),
   ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
 ];
 
@@ -282,6 +305,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     },
     ...{ tenants: tenancy.tenants, onboarding: tenancy.onboarding },
     ...{ providerAccess: tenancy.providerAccess, voice: config.voice },
+    ...{ simulations: parts.simulations },
     ...{ sessions, people: persons.people, webhooks: outbox.webhooks, results: finishing.results },
     ...{ launcher, arrivals, pool, usage, endings: fleet.endings },
     ...{ publicUrl, transcriptUploadUrl, recordings: video?.recordings ?? null },

@@ -36,6 +36,7 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     { name: 'reconciling', limitMs: 16_000, run: deps.reconciler.idle },
     { name: 'evaluations', limitMs: 5_000, run: deps.finishing.worker.stop },
     { name: 'recordings', limitMs: 10_000, run: () => deps.video?.worker.stop() },
+    { name: 'simulations', limitMs: 5_000, run: deps.simulations.stop },
     { name: 'webhooks', limitMs: 5_000, run: deps.webhookSender.stop },
     {
       name: 'intents',

@@ -101,6 +101,7 @@ export const makeSession = (changes: Partial<SessionRow> = {}): SessionRow => ({
   fly_machine_id: flyId,
   epoch: 1,
   simulated: true,
+  test: false,
   metadata: {},
   settings: {},
   max_duration_ms: 3_000_000,

@@ -6,6 +6,8 @@ import type { Config } from './config.ts';
 import { createIdentity } from './lifecycle/identity.ts';
 import { createHttp } from './outside/http.ts';
 import { createOpenAiVoice } from './realtime/openai/voice.ts';
+import { createScriptedVoice } from './realtime/scripted/voice.ts';
+import type { VoiceFactory } from './realtime/voice.ts';
 import { createUpgrade } from './room/upgrade.ts';
 import { createWorker, type Worker } from './worker.ts';
 
@@ -19,11 +21,13 @@ export function createDeps(config: Config): Deps {
   const clock = systemClock;
   const log = createLogger({ component: 'session-worker', level: config.logLevel }).child(config.machine);
   const http = createHttp({ clock });
+  const adapters = { openai: createOpenAiVoice({ http, clock }), scripted: createScriptedVoice({ clock }) };
+  const voice: VoiceFactory = (options) => adapters[options.realtime.adapter](options);
   const worker = createWorker({
     clock,
     log,
     http,
-    voice: createOpenAiVoice({ http, clock }),
+    voice,
     identity: createIdentity({
       http: createHttp({ clock, socketPath: config.flyApiSocket }),
       audience: config.orchestratorUrl,

@@ -12,8 +12,14 @@ test('a whole interview runs with another voice adapter, without provider or Web
   const candidate = await connectCandidate(port, peers);
   candidate.say({ type: 'init_session' });
   await candidate.receives('session_ready');
-  candidate.say({ type: 'sdp_offer', sdp: 'hello', ordinal: 1 });
-  expect(await candidate.receives('sdp_answer')).toMatchObject({ sdp: 'ready', ordinal: 1 });
+  candidate.say({ type: 'sdp_offer', sdp: 'v=0', ordinal: 1 });
+  expect(await candidate.receives('error')).toMatchObject({
+    code: 'invalid_sdp',
+    message: expect.stringContaining('only a simulated candidate'),
+  });
+  const offer = JSON.stringify({ scripted: 1, tampers: ['foreign_item'] });
+  candidate.say({ type: 'sdp_offer', sdp: offer, ordinal: 1 });
+  expect(await candidate.receives('sdp_answer')).toMatchObject({ sdp: '{"scripted":1}', ordinal: 1 });
   candidate.say({ type: 'call_connected', ordinal: 1 });
   const isAsked = (text: string) => candidate.receives('transcript_entry', (m) => JSON.stringify(m).includes(text));
   await isAsked('What do you build?');
@@ -32,8 +38,10 @@ test('a whole interview runs with another voice adapter, without provider or Web
     'candidate: Bridges.',
     'ai: And how?',
     'candidate: With care.',
+    'ai: Thank you, that was all. Goodbye.',
   ]);
-  expect(voice.asked).toEqual(['call hello', 'hang up scripted_1']);
+  expect(voice.asked).toEqual([`call ${offer}`, 'hang up scripted']);
+  expect(peers.journal).toContain('POST /rest/v1/rpc/flag_integrity');
   expect(peers.journal.filter((what) => what.includes('realtime') || what.includes('sideband'))).toEqual([]);
   await served.close();
 });

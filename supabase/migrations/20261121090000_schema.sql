@@ -193,6 +193,8 @@ grant execute on function app.is_name(text, integer), app.is_email(text), app.fo
 -- - Every function takes the tenant as an argument. A row of another tenant is answered as if it did not exist.
 -- - An administrative act and its audit entry are one transaction. p_by = {actor, remote_address, request_id}.
 -- - Every step of onboarding and removal may be repeated; it continues from what exists.
+-- - Test mode is a tenant of its own that belongs to a live one (live_tenant_id), so that no query needs a condition to
+--   keep live and test rows apart.
 -- - A tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
 
 create table public.tenants (
@@ -218,6 +220,8 @@ create table public.tenants (
   usage_days integer default 800 check (usage_days >= 90),
   on_consent_withdrawn text not null default 'erase_interview' check (on_consent_withdrawn in ('erase_interview',
     'erase_candidate', 'review')),
+  live_tenant_id uuid unique references public.tenants (id),
+  test boolean not null generated always as (live_tenant_id is not null) stored,
   constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
 );
 comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
@@ -253,6 +257,9 @@ comment on column public.tenants.usage_days is
 comment on column public.tenants.on_consent_withdrawn is
   'What follows when a candidate withdraws consent: erase_interview, erase_candidate or review (an operator decides). '
   'Copied to new sessions.';
+comment on column public.tenants.live_tenant_id is
+  'Set for the test mode of a tenant: the live tenant to which it belongs. Never changes.';
+comment on column public.tenants.test is 'True for the test mode of a tenant. Its keys begin with gr_test_.';
 create trigger touch before update on public.tenants for each row execute function app.touch();
 
 create table public.consent_texts (
@@ -511,6 +518,7 @@ create table public.interview_sessions (
   machine_id uuid,
   fly_machine_id text,
   simulated boolean not null default false,
+  test boolean not null default false,
   max_duration_ms integer not null default 3000000 check (max_duration_ms between 1000 and 10800000),
   end_requested_at timestamptz,
   transcript_revision integer not null default 0,
@@ -579,7 +587,9 @@ comment on column public.interview_sessions.epoch is
 comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment.';
 comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
 comment on column public.interview_sessions.simulated is
-  'True if the local voice provider is used instead of a real one.';
+  'True if the interviewer is not a real voice provider''s: local development, or a test session.';
+comment on column public.interview_sessions.test is
+  'True for a session of a tenant''s test mode: interviewer and candidate are synthetic, everything else is real.';
 comment on column public.interview_sessions.max_duration_ms is
   'Maximum duration of the interview, milliseconds: with extra time, and with the time that a lost worker took.';
 comment on column public.interview_sessions.end_requested_at is
@@ -963,7 +973,8 @@ create table public.machine_usage (
   recorded_at timestamptz not null default now(),
   standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0),
   hot_seconds numeric not null default 0 check (hot_seconds >= 0),
-  hot_cost_usd numeric not null default 0 check (hot_cost_usd >= 0)
+  hot_cost_usd numeric not null default 0 check (hot_cost_usd >= 0),
+  test boolean not null default false
 );
 comment on table public.machine_usage is 'Usage and cost of a machine, written once when the machine is gone.';
 comment on column public.machine_usage.machine_id is 'The machine.';
@@ -982,6 +993,7 @@ comment on column public.machine_usage.hot_seconds is
   'Seconds for which it ran as a hot machine, before it had a session.';
 comment on column public.machine_usage.hot_cost_usd is
   'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
+comment on column public.machine_usage.test is 'True for a machine of a tenant''s test mode. Never part of a total.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
 create index machine_usage_recorded on public.machine_usage (recorded_at) include (cost_usd, standby_cost_usd,
   hot_cost_usd);
@@ -1674,12 +1686,48 @@ comment on column public.brake_holds.released_at is 'When an operator released i
 comment on column public.brake_holds.released_by is 'The operator.';
 comment on column public.brake_holds.carried_out_at is 'When the released machines were ended.';
 
+-- ── schemas/simulations/tables.sql ──
+-- Simulations: synthetic candidates of test sessions.
+--
+-- - A simulation has one row per session. The orchestrator that has taken it connects to the session as a candidate's
+--   browser does. It keeps nothing that is not in the database: what the candidate has said is in the transcript.
+-- - A take lasts until taken_until and is renewed while the candidate is connected. When its orchestrator dies, another
+--   one takes the simulation after that time and joins again, as a candidate does whose browser crashed.
+-- - A report counts only for the newest take. Session rows are locked before simulations.
+
+create table public.simulations (
+  session_id uuid primary key references public.interview_sessions (id) on delete cascade,
+  tenant_id uuid not null references public.tenants (id),
+  script text not null check (script in ('completes', 'leaves', 'loses_network', 'is_silent', 'injects_prompts')),
+  status text not null default 'waiting' check (status in ('waiting', 'running', 'done', 'failed')),
+  takes integer not null default 0 check (takes >= 0),
+  taken_until timestamptz,
+  cut_at timestamptz,
+  failure text,
+  created_at timestamptz not null default clock_timestamp(),
+  ended_at timestamptz
+);
+comment on table public.simulations is 'Synthetic candidates of test sessions, at most one per session.';
+comment on column public.simulations.session_id is 'The test session that the candidate joins.';
+comment on column public.simulations.script is
+  'What the candidate does: completes (answers every question), leaves (after the first answer), loses_network (once, '
+  'then comes back), is_silent, injects_prompts (tries to direct the evaluation, and tampers with the call).';
+comment on column public.simulations.status is
+  'waiting, running (an orchestrator has taken it), done (the script is over), failed.';
+comment on column public.simulations.takes is 'How often it was taken. A report of an older take is ignored.';
+comment on column public.simulations.taken_until is 'Until then the newest take holds it.';
+comment on column public.simulations.cut_at is 'When the script cut the candidate''s network; null: not yet.';
+comment on column public.simulations.failure is 'Why it failed.';
+comment on column public.simulations.ended_at is 'When it was done or failed.';
+create index simulations_due on public.simulations (taken_until) where status in ('waiting', 'running');
+create index simulations_tenant on public.simulations (tenant_id);
+
 -- ── schemas/access/api-keys.sql ──
 create function public.authenticate_api_keys(p_hashes text[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('key_hash', k.key_hash, 'key_id', k.id, 'tenant_id', k.tenant_id,
-    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'allowed_regions', to_jsonb(t.allowed_regions),
-    'api_version', k.api_version)), '[]')
+    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'test', t.test,
+    'allowed_regions', to_jsonb(t.allowed_regions), 'api_version', k.api_version)), '[]')
   from public.api_keys k join public.tenants t on t.id = k.tenant_id
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
@@ -1716,7 +1764,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
   k public.api_keys;
 begin
-  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended')
+    and test = (p_prefix like 'gr\_test\_%') for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
@@ -1730,7 +1779,8 @@ begin
 end $$;
 comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text) is
   'Stores the hash of a new API key; called by the API. Returns kind: created, limit_exceeded (the tenant has '
-  'max_valid_keys), not_found.';
+  'max_valid_keys), not_found (also when the '
+  'prefix is not that of the tenant''s mode).';
 grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text)
   to orchestrator;
 
@@ -2135,6 +2185,7 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
     'call_id', call_id,
     'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+    'test', app.is_test_session(session_id),
     'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
     'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken
@@ -2908,6 +2959,8 @@ create policy "orchestrators read all rows" on public.duties for select to orche
 -- - A transaction only adds rows to app.tallies, so transactions never wait for each other's counts.
 -- - app.collect_tallies moves them into app.totals. Deleting and adding are one transaction: nothing is counted twice
 --   or lost, whichever orchestrator collects, and whenever it is killed.
+-- - Sessions, calls, results and cost of test mode are not counted: a simulated candidate that leaves would wake an
+--   operator. Machines of test mode are counted, because they are real.
 create table app.tallies (
   id bigint generated always as identity primary key,
   name text not null,
@@ -2943,6 +2996,12 @@ language sql volatile set search_path = '' as $$
 $$;
 comment on function app.tally(text, numeric, jsonb, uuid) is
   'Adds a value to a counter, or observes a value of a histogram. Null adds nothing.';
+
+create function app.is_test_session(p_session_id uuid) returns boolean
+language sql stable set search_path = '' as $$
+  select coalesce((select s.test from public.interview_sessions s where s.id = p_session_id), false)
+$$;
+comment on function app.is_test_session(uuid) is 'Returns whether the session belongs to a tenant''s test mode.';
 
 create function app.tally_bounds() returns jsonb language sql immutable set search_path = '' as $$
   select '{
@@ -2999,6 +3058,7 @@ declare
   v_labels jsonb := jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled' else p.path end,
     'region', coalesce(s.region, 'none'));
 begin
+  if s.test then return; end if;
   select * into m from public.machines where id = s.machine_id;
   if exists (select from public.pool_policies o where o.tenant_id = s.tenant_id and o.region = s.region
     and o.ceiling > 0) then
@@ -3027,6 +3087,7 @@ declare
   v_entries bigint := (select count(*) from public.transcript_entries where session_id = s.id);
 begin
   if s.ready_at is null then perform app.record_start(s); end if;
+  if s.test then return; end if;
   perform app.tally('sessions_ended', 1, jsonb_build_object('outcome', s.outcome, 'reason', s.reason,
     'region', coalesce(s.region, 'none')));
   perform app.tally('tenant_sessions_ended', 1, jsonb_build_object('outcome', s.outcome), s.tenant_id);
@@ -3052,11 +3113,11 @@ begin
   if v_from < app.rank_of('ready') and new.state_rank >= app.rank_of('ready') and new.ready_at is not null then
     perform app.tally_start(new);
   end if;
-  if v_from < app.rank_of('connecting') and new.state_rank = app.rank_of('connecting') then
+  if v_from < app.rank_of('connecting') and new.state_rank = app.rank_of('connecting') and not new.test then
     perform app.tally('candidate_wait_seconds', extract(epoch from clock_timestamp() - new.ready_at));
   end if;
   if v_from < app.rank_of('ended') and new.state_rank >= app.rank_of('ended') then perform app.tally_end(new); end if;
-  if tg_op = 'UPDATE' and old.epoch > 0 and new.epoch > old.epoch then
+  if tg_op = 'UPDATE' and old.epoch > 0 and new.epoch > old.epoch and not new.test then
     select * into m from public.machines where id = old.machine_id;
     perform app.tally('failovers', 1, jsonb_build_object('reason', coalesce(m.reason, 'booted_again')));
     perform app.tally('failover_seconds', extract(epoch from clock_timestamp()
@@ -3093,11 +3154,13 @@ begin
   return null;
 end $$;
 comment on function app.tally_usage() is 'Adds up the cost of machines for the metrics. Trigger of machine_usage.';
-create trigger tally_cost after insert on public.machine_usage for each row execute function app.tally_usage();
+create trigger tally_cost after insert on public.machine_usage for each row when (not new.test)
+  execute function app.tally_usage();
 
 create function app.tally_result() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  if app.is_test_session(new.session_id) then return null; end if;
   perform app.tally('results', 1, jsonb_build_object('status', new.status));
   perform app.tally('result_seconds', (select extract(epoch from clock_timestamp() - s.completed_at)
     from public.interview_sessions s where s.id = new.session_id)) where new.attempts <= 1 and new.status = 'done';
@@ -3110,6 +3173,7 @@ create trigger tally_end after update of status on public.interview_results for 
 create function app.tally_call() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  if app.is_test_session(new.session_id) then return null; end if;
   perform app.tally('call_setup_seconds', extract(epoch from new.answered_at - new.opened_at),
     jsonb_build_object('provider', new.provider));
   return null;
@@ -3144,7 +3208,7 @@ declare
 begin
   if p_counts is null then return; end if;
   select * into m from public.machines where id = p_machine_id and epoch = p_epoch for update;
-  if not found then return; end if;
+  if not found or app.is_test_session(m.session_id) then return; end if;
   v_old := case when m.counts_epoch = p_epoch then m.counts else '{}' end;
   for c in select w.*, coalesce((v_old ->> w.key)::bigint, 0) as before from app.worker_counts(p_counts) w loop
     if c.count > c.before then
@@ -4298,13 +4362,14 @@ declare
   v_count integer;
 begin
   insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
-    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd)
+    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
     select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
       greatest(0, (r ->> 'started_seconds')::numeric),
       greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
-      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric
+      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
     from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
       and m.state = 'destroyed'
+      join public.tenants t on t.id = m.tenant_id
     on conflict (machine_id) do nothing;
   get diagnostics v_count = row_count;
   update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid
@@ -6201,9 +6266,10 @@ begin
 end $$;
 comment on function app.plan_video() is
   'Plans a session''s recording when its worker is ready, so that the upload token exists when the candidate joins, '
-  'and closes the recording when the session ends. Trigger of interview_sessions.';
+  'and closes the recording when the session ends. Nothing is recorded in a test session. Trigger of '
+  'interview_sessions.';
 create trigger plan_video after update of status on public.interview_sessions for each row
-  when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
+  when (new.settings ->> 'record_video' = 'true' and not new.test and new.state_rank > old.state_rank)
   execute function app.plan_video();
 
 create function app.stop_recording(p_session_id uuid) returns void
@@ -7029,7 +7095,7 @@ declare
 begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
-    status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
+    status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement, admission,
     scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
@@ -7040,8 +7106,8 @@ begin
         when x ->> 'begin' = 'scheduled' then 'scheduled' else 'pending' end,
       coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'),
       array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
-      x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer,
-      coalesce(x ->> 'placement', 'now'),
+      x ->> 'region_reason', (x ->> 'simulated')::boolean or (x ->> 'test')::boolean, (x ->> 'test')::boolean,
+      (x ->> 'max_duration_ms')::integer, coalesce(x ->> 'placement', 'now'),
       coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
       case x ->> 'begin' when 'queued' then clock_timestamp() end,
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
@@ -7259,7 +7325,7 @@ begin
       insert into public.positions (id, tenant_id, title, description)
         values ((r ->> 'position_id')::uuid, p_tenant_id, r #>> '{position,title}', r #>> '{position,description}');
     end if;
-    v_accepted := v_accepted || (r || v_judged || jsonb_build_object('region', v_region, 'n', v_n));
+    v_accepted := v_accepted || (r || v_judged || jsonb_build_object('region', v_region, 'n', v_n, 'test', t.test));
     if v_judged ->> 'begin' in ('now', 'on_join') then v_live := v_live + 1; end if;
     if v_judged ->> 'begin' = 'queued' then v_queued := v_queued + 1; end if;
     if r ->> 'idempotency_key' is not null then
@@ -7740,7 +7806,7 @@ begin
   return jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
-    'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata,
+    'epoch', s.epoch, 'simulated', s.simulated, 'test', s.test, 'metadata', s.metadata,
     'settings', case when p_brief then '{}' else s.settings end,
     'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at,
     'transcript_revision', s.transcript_revision,
@@ -8214,6 +8280,103 @@ comment on function public.begin_on_join(uuid, text[], text, jsonb) is
   'p_regions: the regions near the candidate, empty if unknown. Returns kind: launched (intent), no_app, '
   'not_waiting.';
 grant execute on function public.begin_on_join(uuid, text[], text, jsonb) to orchestrator;
+
+-- ── schemas/simulations/rights.sql ──
+alter table public.simulations enable row level security;
+grant select on public.simulations to orchestrator;
+create policy "orchestrators read all rows" on public.simulations for select to orchestrator using (true);
+
+-- ── schemas/simulations/simulating.sql ──
+create function app.simulation_json(x public.simulations) returns jsonb
+language sql stable set search_path = '' as $$
+  select jsonb_build_object('session_id', x.session_id, 'script', x.script, 'status', x.status, 'failure', x.failure,
+    'created_at', x.created_at, 'ended_at', x.ended_at)
+$$;
+comment on function app.simulation_json(public.simulations) is 'Returns a simulation as the API shows it.';
+
+create function public.plan_simulation(p_session_id uuid, p_tenant_id uuid, p_script text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  s public.interview_sessions;
+  x public.simulations;
+begin
+  select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if not s.test then return jsonb_build_object('kind', 'not_test'); end if;
+  select * into x from public.simulations where session_id = s.id;
+  if found then
+    return jsonb_build_object('kind', case when x.script = p_script then 'known' else 'other_script' end,
+      'simulation', app.simulation_json(x));
+  end if;
+  if s.state_rank >= app.rank_of('finalizing') then return jsonb_build_object('kind', 'ended'); end if;
+  if s.consent_text_version is not null then perform public.record_consent(s.id, s.consent_text_version); end if;
+  insert into public.simulations (session_id, tenant_id, script) values (s.id, s.tenant_id, p_script)
+    returning * into x;
+  return jsonb_build_object('kind', 'planned', 'simulation', app.simulation_json(x));
+end $$;
+comment on function public.plan_simulation(uuid, uuid, text) is
+  'Plans the synthetic candidate of a test session, who consents if the session requires it; called by the API. '
+  'Returns kind: planned, known (the same was planned before), other_script, ended, not_test, not_found.';
+grant execute on function public.plan_simulation(uuid, uuid, text) to orchestrator;
+
+create function public.get_simulation(p_session_id uuid, p_tenant_id uuid) returns jsonb
+language sql stable security definer set search_path = '' as $$
+  select app.simulation_json(x) from public.simulations x
+  where x.session_id = p_session_id and x.tenant_id = p_tenant_id
+$$;
+comment on function public.get_simulation(uuid, uuid) is
+  'Returns the simulation of a session; called by the API. Null if there is none.';
+grant execute on function public.get_simulation(uuid, uuid) to orchestrator;
+
+create function public.take_simulations(p_taken_ms integer, p_limit integer) returns jsonb
+language sql volatile security definer set search_path = '' as $$
+  with due as (
+    select x.session_id from public.simulations x
+    join public.interview_sessions s on s.id = x.session_id
+    where x.status in ('waiting', 'running') and coalesce(x.taken_until <= clock_timestamp(), true)
+      and (s.state_rank >= app.rank_of('provisioning')
+        or s.status = 'pending' and s.placement = 'on_join' and s.queue_deadline_at is null)
+    order by x.created_at limit p_limit for update of x skip locked
+  ), taken as (
+    update public.simulations x set status = 'running', takes = takes + 1,
+      taken_until = clock_timestamp() + app.interval_ms(p_taken_ms)
+    from due where x.session_id = due.session_id returning x.*
+  )
+  select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'tenant_id', t.tenant_id,
+    'script', t.script, 'take', t.takes, 'was_cut', t.cut_at is not null)), '[]')
+  from taken t
+$$;
+comment on function public.take_simulations(integer, integer) is
+  'Takes simulations that nobody runs and whose session can be joined or has ended, oldest first; called by the '
+  'simulations job.';
+grant execute on function public.take_simulations(integer, integer) to orchestrator;
+
+create function public.keep_simulation(p_session_id uuid, p_take integer, p_taken_ms integer,
+  p_cut boolean default false) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.simulations set taken_until = clock_timestamp() + app.interval_ms(p_taken_ms),
+    cut_at = case when p_cut then coalesce(cut_at, clock_timestamp()) else cut_at end
+    where session_id = p_session_id and takes = p_take and status = 'running';
+  return found;
+end $$;
+comment on function public.keep_simulation(uuid, integer, integer, boolean) is
+  'Renews a take, or gives it back with p_taken_ms 0; called by the orchestrator that runs it. p_cut: its network is '
+  'cut now. Returns false if the take is stale.';
+grant execute on function public.keep_simulation(uuid, integer, integer, boolean) to orchestrator;
+
+create function public.end_simulation(p_session_id uuid, p_take integer, p_failure text default null) returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+  update public.simulations set status = case when p_failure is null then 'done' else 'failed' end,
+    failure = left(p_failure, 500), taken_until = null, ended_at = clock_timestamp()
+    where session_id = p_session_id and takes = p_take and status = 'running';
+  return found;
+end $$;
+comment on function public.end_simulation(uuid, integer, text) is
+  'Records that a simulation''s script is over, or why it failed; called by the orchestrator that runs it. Returns '
+  'false if the take is stale.';
+grant execute on function public.end_simulation(uuid, integer, text) to orchestrator;
 
 -- ── schemas/tenants/apps.sql ──
 create function app.draw_create_slot(p_tenant_id uuid, out app_name text, out not_before timestamptz)
@@ -8740,6 +8903,60 @@ comment on function public.tenant_origins() is
   'Lists tenants that have a list of browser origins, with the origins; called regularly by the API. The edge and '
   'CORS need them before a caller is authenticated.';
 grant execute on function public.tenant_origins() to orchestrator;
+
+-- ── schemas/tenants/test-mode.sql ──
+create function public.plan_test_tenant(p_tenant_id uuid, p_by jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  t public.tenants;
+  v_id uuid;
+  v_slug text;
+begin
+  select * into t from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  if not found then return jsonb_build_object('kind', 'not_found'); end if;
+  if t.test then return jsonb_build_object('kind', 'is_test'); end if;
+  select id into v_id from public.tenants where live_tenant_id = t.id;
+  if found then return jsonb_build_object('kind', 'known', 'tenant', app.tenant_json(v_id)); end if;
+  -- Slugs have at most 40 characters and are unique, also among tenants that chose such a slug themselves.
+  v_slug := rtrim(left(t.slug, 35), '-') || '-test';
+  if exists (select from public.tenants where slug = v_slug) then
+    v_slug := rtrim(left(t.slug, 26), '-') || '-test-' || substr(replace(t.id::text, '-', ''), 1, 8);
+  end if;
+  insert into public.tenants (slug, name, status, settings, max_live_sessions, max_duration_ms, allowed_regions,
+    allowed_origins, require_consent, consent_text_version, transcript_days, video_days, audit_days,
+    on_consent_withdrawn, live_tenant_id)
+    values (v_slug, left(t.name, 192) || ' (test)', t.status, t.settings, least(t.max_live_sessions, 10),
+      t.max_duration_ms, t.allowed_regions, t.allowed_origins, t.require_consent, t.consent_text_version,
+      t.transcript_days, t.video_days, t.audit_days, t.on_consent_withdrawn, t.id)
+    returning id into v_id;
+  insert into public.tenant_counters (tenant_id) values (v_id);
+  insert into public.consent_texts (tenant_id, version, text)
+    select v_id, c.version, c.text from public.consent_texts c where c.tenant_id = t.id;
+  perform app.audit(p_by, t.id, 'tenant.test_mode', v_id::text);
+  return jsonb_build_object('kind', 'planned', 'tenant', app.tenant_json(v_id));
+end $$;
+comment on function public.plan_test_tenant(uuid, jsonb) is
+  'Returns the test mode of a tenant, or creates it with the tenant''s settings and at most 10 live sessions; called '
+  'by the API. Later changes of the tenant do not affect it, except its status. Returns kind: planned, known, is_test '
+  '(it is the test mode of another tenant), not_found.';
+grant execute on function public.plan_test_tenant(uuid, jsonb) to orchestrator;
+
+create function app.follow_live_tenant() returns trigger language plpgsql set search_path = '' as $$
+begin
+  update public.tenants set status = new.status
+    where live_tenant_id = new.id and status <> new.status and status <> 'removed'
+      and new.status in ('active', 'suspended', 'removing');
+  if new.status = 'removing' then
+    update public.api_keys set revoked_at = coalesce(revoked_at, clock_timestamp())
+      where tenant_id = (select t.id from public.tenants t where t.live_tenant_id = new.id);
+  end if;
+  return null;
+end $$;
+comment on function app.follow_live_tenant() is
+  'Suspends and resumes the test mode with its tenant, and starts its removal: the onboarding job continues that '
+  '(removals_under_way). Trigger of tenants.';
+create trigger follow_live_tenant after update of status on public.tenants for each row
+  when (not new.test and old.status is distinct from new.status) execute function app.follow_live_tenant();
 
 -- ── schemas/webhooks/deliveries.sql ──
 create function app.queue_webhooks() returns trigger language plpgsql set search_path = '' as $$

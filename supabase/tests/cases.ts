@@ -38,6 +38,7 @@ machine_usage          -     -         r       r       r      R             -   
 orchestrators          -     -         -       -       -      R             -       -       -
 duties                 -     -         -       -       -      R             -       -       -
 session_phases         -     -         -       -       -      R             -       -       -
+simulations            -     -         -       -       -      R             -       -       -
 audit_log              -     -         -       -       r      R             -       -       -
 consents               -     -         r       r       r      R             -       -       -
 provider_credentials   -     -         -       -       -      R             -       -       -

@@ -64,7 +64,7 @@ function withoutPassing(text: string): string {
     .replaceAll(/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g, idOf)
     .replaceAll(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)/g, '2026-12-01T09:00:00Z')
     .replaceAll(/eyJ[\w-]+\.[\w-]+\.[\w-]+/g, 'eyJhbGciOiJFUzI1NiJ9.example.signature')
-    .replaceAll(/gr_live_[\w-]+/g, 'gr_live_example')
+    .replaceAll(/gr_(live|test)_[\w-]+/g, 'gr_$1_example')
     .replaceAll(/whsec_[\w+/=-]+/g, 'whsec_example')
     .replaceAll(/(#|"code":")[\w-]{40,}/g, '$1example-of-an-invitation-code')
     .replaceAll(/("(?:transcript_token|browser)":")[\w-]{20,}/g, '$1example-of-a-secret')
@@ -87,12 +87,14 @@ test('every example runs, and its answer has the fields of the documented one', 
   const tokens = { platform: platformKey, operator: world.operatorToken, nobody: undefined };
   const answers: Record<string, unknown> = {};
   const ran: Record<string, Example> = {};
+  const tokenOf = ({ as }: Step) =>
+    as === 'test' ? (answers.createTestKey as { key: string } | undefined)?.key : tokens[as];
   for await (const step of steps(world, { tenantId: tenant.id, platformKey }, answers)) {
     const [method = '', at = ''] = (routes.get(step.id) ?? '').split(' ');
     const got = at.endsWith('/events')
       ? await firstEvent(`${world.url}${urlOf(at, step)}`, platformKey)
       : await world.send(urlOf(at, step), {
-          ...{ method, body: step.body, as: tokens[step.as], headers: step.headers ?? {} },
+          ...{ method, body: step.body, as: tokenOf(step), headers: step.headers ?? {} },
         });
     expect([step.id, got.status, got.text]).toEqual([step.id, step.status, got.text]);
     answers[step.id] = got.json;

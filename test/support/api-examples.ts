@@ -10,7 +10,8 @@ export interface Step {
   query?: Record<string, string | string[]>;
   headers?: Record<string, string>;
   body?: unknown;
-  as: 'platform' | 'operator' | 'nobody';
+  /** `test`: with the key that the example of createTestKey made. */
+  as: 'platform' | 'operator' | 'nobody' | 'test';
   status: number;
 }
 // biome-ignore lint/suspicious/noExplicitAny: answers of any operation
@@ -30,6 +31,9 @@ export async function* steps(
   });
   const browser = (id: string, status: number, step: Omit<Step, 'id' | 'status' | 'as'> = {}): Step => ({
     ...{ id, status, as: 'nobody', ...step },
+  });
+  const testing = (id: string, status: number, step: Omit<Step, 'id' | 'status' | 'as'> = {}): Step => ({
+    ...{ id, status, as: 'test', ...step },
   });
   const own = { id: tenantId };
 
@@ -148,6 +152,12 @@ export async function* steps(
   yield platform('listApiKeys', 200, { params: own, query: { limit: '1' } });
   yield platform('rotateApiKey', 201, { params: key, body: { overlap_minutes: 60 } });
   yield platform('revokeApiKey', 200, { params: key });
+  yield platform('createTestKey', 201, { params: own, body: { name: 'ci', scopes: [...testScopes] } });
+  yield testing('simulateCandidate', 202, {
+    params: { id: (await testSession(world, answers.createTestKey.key)).session_id },
+    body: { script: 'completes' },
+  });
+  yield testing('getSimulation', 200, { params: { id: answers.simulateCandidate.session_id } });
   yield platform('setProviderCredential', 204, {
     ...{ params: { ...own, provider: 'openai' }, body: { api_key: 'sk-example-of-a-key' } },
   });
@@ -168,6 +178,13 @@ export async function* steps(
   yield operator('setTenantPool', 200, { params: { ...made, region: 'fra' }, body: { floor: 1, ceiling: 5 } });
   yield operator('getTenantPool', 200, { params: made });
   yield operator('removeTenant', 202, { params: made });
+}
+
+const testScopes = ['sessions:read', 'sessions:write'] as const;
+
+async function testSession(world: ApiWorld, key: string): Promise<{ session_id: string }> {
+  const body = { candidate: { name: 'Ada' }, position: { title: 'Engineer' }, placement: 'on_join' };
+  return (await world.send('/api/sessions', { method: 'POST', as: key, body })).json;
 }
 
 /** Stores what an interview leaves: the worker of this world has none. */

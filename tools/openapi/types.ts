@@ -206,6 +206,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Stream the events of all sessions of the tenant (server-sent events) */
+        get: operations["streamEvents"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/join": {
         parameters: {
             query?: never;
@@ -325,6 +342,26 @@ export interface paths {
          * @description After the interview, for the browser that joined: what the candidate really said in one of their own entries. It stands beside the text and never replaces it. Repeating the request changes nothing; a change raises the revision of the transcript, and the result is made again. A session takes 300 changes.
          */
         post: operations["correctEntry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/join/withdraw": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Withdraw the candidate’s consent
+         * @description Only for the browser that joined, also after the end of the session and when the invitation has expired. A session that has not ended ends as `cancelled`, `consent_withdrawn`. Nothing more is recorded, stored or evaluated. `effect` says what follows. Repeating the request changes nothing. Without a consent: 409 `conflict`.
+         */
+        post: operations["withdrawConsent"];
         delete?: never;
         options?: never;
         head?: never;
@@ -539,7 +576,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** Set how many standby machines a tenant keeps in a region (operators) */
+        /** Set how many standby and hot machines a tenant keeps in a region (operators) */
         put: operations["setTenantPool"];
         post?: never;
         delete?: never;
@@ -573,7 +610,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show the standby machines of a tenant, by region */
+        /** Show the standby and hot machines of a tenant, by region */
         get: operations["getTenantPool"];
         put?: never;
         post?: never;
@@ -653,6 +690,103 @@ export interface paths {
         post?: never;
         /** Revoke an API key */
         delete: operations["revokeApiKey"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tenants/{id}/test-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a test key
+         * @description The first one creates the test mode of the tenant: with its settings, its own Fly app and at most 10 live sessions. A test key with `tenant:admin` manages the other test keys.
+         */
+        post: operations["createTestKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/test/sessions/{id}/simulate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a simulated candidate join a test session
+         * @description It joins as soon as the session can be joined, and consents if the tenant requires it. A session has one simulated candidate: the same request again shows it.
+         */
+        post: operations["simulateCandidate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/test/sessions/{id}/simulation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show the simulated candidate of a test session */
+        get: operations["getSimulation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/withdrawals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List withdrawals of consent that are not settled, newest first (operators)
+         * @description `effect` `review`: waits for a decision. Otherwise the erasure waits for the end of a session.
+         */
+        get: operations["listWithdrawals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/withdrawals/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Decide what follows from a withdrawal of consent (operators)
+         * @description `id` is the session. Only for a withdrawal that waits for review; else 409 `conflict`.
+         */
+        post: operations["decideWithdrawal"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -781,6 +915,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/webhooks/{id}/deliveries/{delivery}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a delivery with its payload and the log of its attempts */
+        get: operations["getDelivery"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/webhooks/{id}/deliveries/{delivery}/replay": {
         parameters: {
             query?: never;
@@ -835,13 +986,15 @@ export interface components {
             /** @enum {string} */
             presence: "absent" | "present" | "lost";
             outcome: ("completed" | "disconnected" | "failed" | "expired" | "cancelled") | null;
-            reason: ("ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error") | null;
+            reason: ("ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error") | null;
             /** @description The reason as a sentence. */
             reason_text: string | null;
             fly_machine_id: string | null;
             epoch: number;
-            /** @description True when the local voice provider spoke instead of a real one. */
+            /** @description True when no real voice provider speaks: in local development, and in test sessions. */
             simulated: boolean;
+            /** @description True for a session of test mode: only interviewer and candidate are synthetic. */
+            test: boolean;
             metadata: {
                 [key: string]: string;
             };
@@ -874,6 +1027,17 @@ export interface components {
                 instructions?: string;
                 /** @description Record the candidate's video. Default false. */
                 record_video?: boolean;
+                /** @description What was agreed with the candidate, so that the interview is fair. Shown to the candidate. */
+                adjustments?: {
+                    /** @description Extra time, per cent of the maximum duration. */
+                    extra_time_percent?: number;
+                    /** @description Extra time in minutes, instead of per cent. */
+                    extra_minutes?: number;
+                    /** @description The interviewer speaks slowly and in short sentences. */
+                    slower?: boolean;
+                    /** @description The candidate answers by typing: the field is open from the start, and the interviewer waits for it. */
+                    typing?: boolean;
+                };
             } & {
                 [key: string]: unknown;
             };
@@ -911,6 +1075,9 @@ export interface components {
                 cost_usd: number;
                 /** @description The time as standby before the machine belonged to this session. Not included in `cost_usd`. */
                 standby_cost_usd: number;
+                hot_seconds: number;
+                /** @description The time as a hot machine before it belonged to this session. Not included in `cost_usd`. */
+                hot_cost_usd: number;
             } | null;
             /** Format: date-time */
             created_at: string;
@@ -921,6 +1088,8 @@ export interface components {
             ready_at: string | null;
             started_at: string | null;
             completed_at: string | null;
+            /** @description When the candidate withdrew consent, which is possible after the end too. */
+            consent_withdrawn_at: string | null;
             /** @description With `expand=result`: as `…/result` shows it. Null while there is none. */
             result?: components["schemas"]["Result"] | null;
             /** @description With `expand=candidate`: as stored now; `interview_context` is as of the creation. Null after the erasure. */
@@ -960,13 +1129,15 @@ export interface components {
             /** @enum {string} */
             presence: "absent" | "present" | "lost";
             outcome: ("completed" | "disconnected" | "failed" | "expired" | "cancelled") | null;
-            reason: ("ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error") | null;
+            reason: ("ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error") | null;
             /** @description The reason as a sentence. */
             reason_text: string | null;
             fly_machine_id: string | null;
             epoch: number;
-            /** @description True when the local voice provider spoke instead of a real one. */
+            /** @description True when no real voice provider speaks: in local development, and in test sessions. */
             simulated: boolean;
+            /** @description True for a session of test mode: only interviewer and candidate are synthetic. */
+            test: boolean;
             metadata: {
                 [key: string]: string;
             };
@@ -1004,6 +1175,9 @@ export interface components {
                 cost_usd: number;
                 /** @description The time as standby before the machine belonged to this session. Not included in `cost_usd`. */
                 standby_cost_usd: number;
+                hot_seconds: number;
+                /** @description The time as a hot machine before it belonged to this session. Not included in `cost_usd`. */
+                hot_cost_usd: number;
             } | null;
             /** Format: date-time */
             created_at: string;
@@ -1014,6 +1188,8 @@ export interface components {
             ready_at: string | null;
             started_at: string | null;
             completed_at: string | null;
+            /** @description When the candidate withdrew consent, which is possible after the end too. */
+            consent_withdrawn_at: string | null;
             /** @description With `expand=result`: as `…/result` shows it. Null while there is none. */
             result?: components["schemas"]["Result"] | null;
             /** @description With `expand=candidate`: as stored now; `interview_context` is as of the creation. Null after the erasure. */
@@ -1194,8 +1370,12 @@ export interface components {
             url: string;
             /** @description Empty: all. */
             events: string[];
+            /** @enum {string} */
+            payload: "full" | "thin";
             enabled: boolean;
             disabled_reason: string | null;
+            /** @description The first failed attempt since the last success. After three days the endpoint is disabled. */
+            failing_since: string | null;
             /** @description Until then deliveries have a second signature with the secret before the last rotation. */
             previous_secret_until: string | null;
             /** Format: date-time */
@@ -1209,8 +1389,12 @@ export interface components {
             url: string;
             /** @description Empty: all. */
             events: string[];
+            /** @enum {string} */
+            payload: "full" | "thin";
             enabled: boolean;
             disabled_reason: string | null;
+            /** @description The first failed attempt since the last success. After three days the endpoint is disabled. */
+            failing_since: string | null;
             /** @description Until then deliveries have a second signature with the secret before the last rotation. */
             previous_secret_until: string | null;
             /** Format: date-time */
@@ -1240,6 +1424,43 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
+        DeliveryDetails: {
+            /**
+             * Format: uuid
+             * @description Also the message's `webhook-id`: the same in every attempt and in a replay.
+             */
+            id: string;
+            /** Format: uuid */
+            webhook_id: string;
+            session_id: string | null;
+            type: string;
+            /** @enum {string} */
+            status: "pending" | "delivered" | "dead";
+            attempts: number;
+            /** @description Null when no attempt is due. */
+            next_attempt_at: string | null;
+            last_status: number | null;
+            last_error: string | null;
+            delivered_at: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** @description The body as it is sent; empty after the candidate was erased. */
+            payload: {
+                [key: string]: unknown;
+            };
+            /** @description The last 20 attempts, oldest first. */
+            log: {
+                /** Format: date-time */
+                at: string;
+                /** @description How long the attempt took, ms. */
+                ms: number;
+                /** @description HTTP status; null if there was no answer. */
+                status: number | null;
+                error: string | null;
+                /** @description The first 500 characters of the answer's body; null if there was no answer. */
+                answer: string | null;
+            }[];
+        };
         Problem: {
             type: string;
             title: string;
@@ -1259,12 +1480,21 @@ export interface components {
             name: string;
             /** @enum {string} */
             status: "active" | "suspended" | "removing" | "removed";
+            /** @enum {string} */
+            mode: "live" | "test";
+            /** @description Of a test mode: the live tenant to which it belongs. */
+            live_tenant_id: string | null;
             allowed_origins: string[];
             consent: {
                 required: boolean;
                 text_version: string | null;
                 text: string | null;
             };
+            /**
+             * @description What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. `erase_candidate`: all data of the candidate. `review`: an operator decides.
+             * @enum {string}
+             */
+            on_consent_withdrawn: "erase_interview" | "erase_candidate" | "review";
             interviewer_template: string | null;
             transcript_days: number | null;
             video_days: number | null;
@@ -1286,6 +1516,10 @@ export interface components {
                 region: string;
                 floor: number;
                 ceiling: number;
+                hot: {
+                    floor: number;
+                    ceiling: number;
+                };
             }[];
             /** Format: date-time */
             created_at: string;
@@ -1354,7 +1588,7 @@ export interface components {
             actor: string;
             scopes: ("sessions:read" | "sessions:write" | "people:read" | "people:write" | "webhooks:read" | "webhooks:write" | "tenant:read" | "tenant:admin")[];
             /**
-             * @description `test`: the key begins with `gr_test_`. Users are `live`.
+             * @description `test`: the tenant is the test mode of another; its keys begin with `gr_test_`.
              * @enum {string}
              */
             mode: "live" | "test";
@@ -1544,6 +1778,7 @@ export interface operations {
                      *           "fly_machine_id": null,
                      *           "epoch": 0,
                      *           "simulated": true,
+                     *           "test": false,
                      *           "metadata": {
                      *             "order": "4711"
                      *           },
@@ -1558,6 +1793,7 @@ export interface operations {
                      *           "ready_at": null,
                      *           "started_at": null,
                      *           "completed_at": null,
+                     *           "consent_withdrawn_at": null,
                      *           "plan": null,
                      *           "usage": null,
                      *           "websocket_url": "wss://interviews.example.com/ws/sessions/0b5c6f2e-7d41-4c9a-8e1f-000000000005",
@@ -1757,7 +1993,7 @@ export interface operations {
                      * @enum {string}
                      */
                     admission?: "reject" | "queue";
-                    /** @description Minutes, 1–180. Default 50. */
+                    /** @description Minutes, 1–180, without the extra time of `settings.adjustments`. With it: at most 180. Default 50. */
                     max_duration_minutes?: number;
                     settings?: {
                         /** @description BCP 47, the interview's language. Default `en`. */
@@ -1788,6 +2024,17 @@ export interface operations {
                         instructions?: string;
                         /** @description Record the candidate's video. Default false. */
                         record_video?: boolean;
+                        /** @description What was agreed with the candidate, so that the interview is fair. Shown to the candidate. */
+                        adjustments?: {
+                            /** @description Extra time, per cent of the maximum duration. */
+                            extra_time_percent?: number;
+                            /** @description Extra time in minutes, instead of per cent. */
+                            extra_minutes?: number;
+                            /** @description The interviewer speaks slowly and in short sentences. */
+                            slower?: boolean;
+                            /** @description The candidate answers by typing: the field is open from the start, and the interviewer waits for it. */
+                            typing?: boolean;
+                        };
                     };
                     /** @description Your own data, returned unchanged. At most 16 keys. */
                     metadata?: {
@@ -1815,6 +2062,7 @@ export interface operations {
                      *       "fly_machine_id": null,
                      *       "epoch": 0,
                      *       "simulated": true,
+                     *       "test": false,
                      *       "metadata": {
                      *         "order": "4711"
                      *       },
@@ -1835,6 +2083,7 @@ export interface operations {
                      *       "ready_at": null,
                      *       "started_at": null,
                      *       "completed_at": null,
+                     *       "consent_withdrawn_at": null,
                      *       "interview_context": {
                      *         "position": {
                      *           "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000003",
@@ -2030,6 +2279,7 @@ export interface operations {
                      *       "fly_machine_id": null,
                      *       "epoch": 0,
                      *       "simulated": true,
+                     *       "test": false,
                      *       "metadata": {
                      *         "order": "4711"
                      *       },
@@ -2051,6 +2301,7 @@ export interface operations {
                      *       "ready_at": null,
                      *       "started_at": null,
                      *       "completed_at": null,
+                     *       "consent_withdrawn_at": null,
                      *       "interview_context": {
                      *         "position": {
                      *           "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000003",
@@ -2227,6 +2478,7 @@ export interface operations {
                      *       "fly_machine_id": null,
                      *       "epoch": 0,
                      *       "simulated": true,
+                     *       "test": false,
                      *       "metadata": {
                      *         "order": "4711"
                      *       },
@@ -2247,6 +2499,7 @@ export interface operations {
                      *       "ready_at": null,
                      *       "started_at": null,
                      *       "completed_at": "2026-12-01T09:00:00Z",
+                     *       "consent_withdrawn_at": null,
                      *       "interview_context": {
                      *         "position": {
                      *           "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000003",
@@ -2414,6 +2667,7 @@ export interface operations {
                      *       "fly_machine_id": null,
                      *       "epoch": 0,
                      *       "simulated": true,
+                     *       "test": false,
                      *       "metadata": {
                      *         "order": "4711"
                      *       },
@@ -2434,6 +2688,7 @@ export interface operations {
                      *       "ready_at": null,
                      *       "started_at": null,
                      *       "completed_at": null,
+                     *       "consent_withdrawn_at": null,
                      *       "interview_context": {
                      *         "position": {
                      *           "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000003",
@@ -2795,13 +3050,13 @@ export interface operations {
                      * @example {
                      *       "data": [
                      *         {
-                     *           "id": 13,
+                     *           "id": 16,
                      *           "actor": "key:0b5c6f2e-7d41-4c9a-8e1f-000000000002",
                      *           "action": "api_key.create",
                      *           "target": "0b5c6f2e-7d41-4c9a-8e1f-000000000012",
                      *           "outcome": "done",
                      *           "remote_address": "127.0.0.1",
-                     *           "request_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000014",
+                     *           "request_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000017",
                      *           "details": {
                      *             "prefix": "gr_live_example",
                      *             "scopes": [
@@ -3937,7 +4192,9 @@ export interface operations {
     };
     streamSessionEvents: {
         parameters: {
-            query?: never;
+            query?: {
+                after?: number;
+            };
             header?: {
                 /** @description The `etag` of an earlier answer: 304 while it has not changed. */
                 "if-none-match"?: string;
@@ -4028,6 +4285,149 @@ export interface operations {
                     };
                 };
             };
+            /** @description `validation_failed`: A field is missing or wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    streamEvents: {
+        parameters: {
+            query?: {
+                /** @example 0 */
+                after?: number;
+            };
+            header?: {
+                /** @description The `etag` of an earlier answer: 304 while it has not changed. */
+                "if-none-match"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example retry: 1000
+                     *
+                     *     id: 1
+                     *     event: session.scheduled
+                     *     data: {"to":"scheduled","scheduled_at":"2026-12-01T09:00:00Z","session_id":"0b5c6f2e-7d41-4c9a-8e1f-000000000005","at":"2026-12-01T09:00:00Z"}
+                     */
+                    "text/event-stream": string;
+                };
+            };
+            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_version" | "tenant_required";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_acceptable`: The answer has none of the accepted forms. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_acceptable";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
             /** @description `rate_limited`: Too many requests. */
             429: {
                 headers: {
@@ -4104,13 +4504,23 @@ export interface operations {
                      *         "name": "Ada Lovelace"
                      *       },
                      *       "minutes": 30,
+                     *       "adjustments": {
+                     *         "extra_minutes": 0,
+                     *         "slower": false,
+                     *         "typing": false
+                     *       },
                      *       "records_video": false,
                      *       "simulated": true,
                      *       "consent": {
                      *         "required": true,
                      *         "text_version": "2026-11",
                      *         "text": "This interview is conducted by an AI.",
-                     *         "given_at": null
+                     *         "given_at": null,
+                     *         "withdrawal": {
+                     *           "effect": "erase_interview",
+                     *           "settled_at": null,
+                     *           "withdrawn_at": null
+                     *         }
                      *       },
                      *       "ending": null,
                      *       "bound": "no"
@@ -4136,8 +4546,14 @@ export interface operations {
                         candidate: {
                             name: string;
                         };
-                        /** @description Maximum duration. */
+                        /** @description Maximum duration, the extra time included. */
                         minutes: number;
+                        adjustments: {
+                            /** @description 0: no extra time. */
+                            extra_minutes: number;
+                            slower: boolean;
+                            typing: boolean;
+                        };
                         records_video: boolean;
                         simulated: boolean;
                         consent: {
@@ -4146,13 +4562,23 @@ export interface operations {
                             /** @description Null when the tenant keeps its text elsewhere. */
                             text: string | null;
                             given_at: string | null;
+                            withdrawal: {
+                                /**
+                                 * @description What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. `erase_candidate`: all data of the candidate. `review`: an operator decides.
+                                 * @enum {string}
+                                 */
+                                effect: "erase_interview" | "erase_candidate" | "review";
+                                /** @description When what follows was done: the erasure, or the decision to keep the interview. */
+                                settled_at: string | null;
+                                withdrawn_at: string | null;
+                            };
                         };
                         /** @description Null until the session's end is decided. */
                         ending: {
                             /** @enum {string} */
                             outcome: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
                             /** @enum {string} */
-                            reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                            reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
                         } | null;
                         /**
                          * @description `elsewhere`: another browser has joined; a hand-over code is needed.
@@ -4300,7 +4726,7 @@ export interface operations {
                      *       "status": "provisioning",
                      *       "join_token": "eyJhbGciOiJFUzI1NiJ9.example.signature",
                      *       "transcript_token": "example-of-a-secret.example.signature",
-                     *       "transcript_url": "http://127.0.0.1:29363/functions/v1/interview-transcript",
+                     *       "transcript_url": "http://127.0.0.1:24431/functions/v1/interview-transcript",
                      *       "websocket_url": "wss://interviews.example.com/ws/sessions/0b5c6f2e-7d41-4c9a-8e1f-000000000005",
                      *       "interview_context": {
                      *         "position": {
@@ -4815,7 +5241,12 @@ export interface operations {
                      *       "required": true,
                      *       "text_version": "2026-11",
                      *       "text": "This interview is conducted by an AI.",
-                     *       "given_at": null
+                     *       "given_at": null,
+                     *       "withdrawal": {
+                     *         "effect": "erase_interview",
+                     *         "settled_at": null,
+                     *         "withdrawn_at": null
+                     *       }
                      *     }
                      */
                     "application/json": {
@@ -4824,6 +5255,16 @@ export interface operations {
                         /** @description Null when the tenant keeps its text elsewhere. */
                         text: string | null;
                         given_at: string | null;
+                        withdrawal: {
+                            /**
+                             * @description What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. `erase_candidate`: all data of the candidate. `review`: an operator decides.
+                             * @enum {string}
+                             */
+                            effect: "erase_interview" | "erase_candidate" | "review";
+                            /** @description When what follows was done: the erasure, or the decision to keep the interview. */
+                            settled_at: string | null;
+                            withdrawn_at: string | null;
+                        };
                     };
                 };
             };
@@ -5128,7 +5569,7 @@ export interface operations {
                             /** @enum {string} */
                             outcome: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
                             /** @enum {string} */
-                            reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                            reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
                         };
                     };
                 };
@@ -5327,6 +5768,180 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "conflict" | "session_ended" | "invitation_used";
+                    };
+                };
+            };
+            /** @description `invitation_invalid`: The invitation is no longer valid. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invitation_invalid";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    withdrawConsent: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "session_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000005",
+                 *       "code": "example-of-an-invitation-code",
+                 *       "browser": "example-of-a-secret"
+                 *     }
+                 */
+                "application/json": {
+                    /** Format: uuid */
+                    session_id: string;
+                    code: string;
+                    browser: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "effect": "review",
+                     *       "withdrawn_at": "2026-12-01T09:00:00Z",
+                     *       "settled_at": null,
+                     *       "ending": {
+                     *         "outcome": "cancelled",
+                     *         "reason": "ended_by_platform"
+                     *       }
+                     *     }
+                     */
+                    "application/json": {
+                        /**
+                         * @description What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. `erase_candidate`: all data of the candidate. `review`: an operator decides.
+                         * @enum {string}
+                         */
+                        effect: "erase_interview" | "erase_candidate" | "review";
+                        /** @description When what follows was done: the erasure, or the decision to keep the interview. */
+                        settled_at: string | null;
+                        /** Format: date-time */
+                        withdrawn_at: string;
+                        ending: {
+                            /** @enum {string} */
+                            outcome: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                            /** @enum {string} */
+                            reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        };
+                    };
+                };
+            };
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json" | "unsupported_version";
+                    };
+                };
+            };
+            /** @description `conflict`: The request conflicts with the current state. `invitation_used`: The invitation was used in another browser. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "conflict" | "invitation_used";
                     };
                 };
             };
@@ -5897,7 +6512,7 @@ export interface operations {
                      *       "candidate_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000004",
                      *       "status": "erased",
                      *       "sessions": 1,
-                     *       "transcript_entries": 2,
+                     *       "transcript_entries": 0,
                      *       "videos": 0,
                      *       "ending_session_ids": []
                      *     }
@@ -7503,6 +8118,7 @@ export interface operations {
                      *           "name": "acme",
                      *           "status": "active",
                      *           "allowed_origins": [],
+                     *           "on_consent_withdrawn": "erase_interview",
                      *           "transcript_days": null,
                      *           "video_days": null,
                      *           "audit_days": null,
@@ -7511,8 +8127,10 @@ export interface operations {
                      *           "max_standby": 0,
                      *           "allowed_regions": null,
                      *           "live_sessions": 0,
+                     *           "live_tenant_id": null,
                      *           "created_at": "2026-12-01T09:00:00Z",
                      *           "updated_at": "2026-12-01T09:00:00Z",
+                     *           "mode": "live",
                      *           "interviewer_template": null,
                      *           "consent": {
                      *             "required": true,
@@ -7668,6 +8286,11 @@ export interface operations {
                         text_version?: string;
                         text?: string;
                     };
+                    /**
+                     * @description What follows when a candidate withdraws consent, for sessions created from now on. Default `erase_interview`.
+                     * @enum {string}
+                     */
+                    on_consent_withdrawn?: "erase_interview" | "erase_candidate" | "review";
                     /** @description The interviewer's instructions, instead of the default ones; null: the default. Placeholders: see interviewer-template.ts. */
                     interviewer_template?: string | null;
                     /** @description Days after a session's end; null: never deleted. */
@@ -7702,11 +8325,12 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000016",
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000019",
                      *       "slug": "example",
                      *       "name": "Example",
                      *       "status": "active",
                      *       "allowed_origins": [],
+                     *       "on_consent_withdrawn": "erase_interview",
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
@@ -7715,8 +8339,10 @@ export interface operations {
                      *       "max_standby": 10,
                      *       "allowed_regions": null,
                      *       "live_sessions": 0,
+                     *       "live_tenant_id": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z",
+                     *       "mode": "live",
                      *       "interviewer_template": null,
                      *       "consent": {
                      *         "required": false,
@@ -7726,8 +8352,8 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-5127b311-1",
-                     *           "network": "gr-example-5127b311-net",
+                     *           "name": "gr-example-bd48c204-1",
+                     *           "network": "gr-example-bd48c204-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -7889,6 +8515,7 @@ export interface operations {
                      *       "name": "acme",
                      *       "status": "active",
                      *       "allowed_origins": [],
+                     *       "on_consent_withdrawn": "erase_interview",
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
@@ -7897,8 +8524,10 @@ export interface operations {
                      *       "max_standby": 0,
                      *       "allowed_regions": null,
                      *       "live_sessions": 0,
+                     *       "live_tenant_id": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z",
+                     *       "mode": "live",
                      *       "interviewer_template": null,
                      *       "consent": {
                      *         "required": true,
@@ -8025,7 +8654,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000016 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
                 id: string;
             };
             cookie?: never;
@@ -8060,8 +8689,8 @@ export interface operations {
                      *       "live_sessions": 0,
                      *       "machines": 0,
                      *       "apps": [
-                     *         "gr-example-5127b311-1",
-                     *         "gr-example-5127b311-2"
+                     *         "gr-example-bd48c204-1",
+                     *         "gr-example-bd48c204-2"
                      *       ]
                      *     }
                      */
@@ -8197,6 +8826,11 @@ export interface operations {
                         text_version?: string;
                         text?: string;
                     };
+                    /**
+                     * @description What follows when a candidate withdraws consent, for sessions created from now on. Default `erase_interview`.
+                     * @enum {string}
+                     */
+                    on_consent_withdrawn?: "erase_interview" | "erase_candidate" | "review";
                     /** @description The interviewer's instructions, instead of the default ones; null: the default. Placeholders: see interviewer-template.ts. */
                     interviewer_template?: string | null;
                     /** @description Days after a session's end; null: never deleted. */
@@ -8229,6 +8863,7 @@ export interface operations {
                      *       "name": "acme",
                      *       "status": "active",
                      *       "allowed_origins": [],
+                     *       "on_consent_withdrawn": "erase_interview",
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
@@ -8237,8 +8872,10 @@ export interface operations {
                      *       "max_standby": 0,
                      *       "allowed_regions": null,
                      *       "live_sessions": 0,
+                     *       "live_tenant_id": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z",
+                     *       "mode": "live",
                      *       "interviewer_template": null,
                      *       "consent": {
                      *         "required": true,
@@ -8413,7 +9050,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000016 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
                 id: string;
             };
             cookie?: never;
@@ -8439,11 +9076,12 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000016",
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000019",
                      *       "slug": "example",
                      *       "name": "Example",
                      *       "status": "active",
                      *       "allowed_origins": [],
+                     *       "on_consent_withdrawn": "erase_interview",
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
@@ -8452,8 +9090,10 @@ export interface operations {
                      *       "max_standby": 10,
                      *       "allowed_regions": null,
                      *       "live_sessions": 0,
+                     *       "live_tenant_id": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z",
+                     *       "mode": "live",
                      *       "interviewer_template": null,
                      *       "consent": {
                      *         "required": false,
@@ -8463,13 +9103,13 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-5127b311-1",
-                     *           "network": "gr-example-5127b311-net",
+                     *           "name": "gr-example-bd48c204-1",
+                     *           "network": "gr-example-bd48c204-net",
                      *           "status": "ready"
                      *         },
                      *         {
-                     *           "name": "gr-example-5127b311-2",
-                     *           "network": "gr-example-5127b311-net",
+                     *           "name": "gr-example-bd48c204-2",
+                     *           "network": "gr-example-bd48c204-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -8609,7 +9249,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000016 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
                 id: string;
                 /** @example fra */
                 region: string;
@@ -8627,6 +9267,16 @@ export interface operations {
                 "application/json": {
                     floor: number;
                     ceiling: number;
+                    /**
+                     * @default {
+                     *       "floor": 0,
+                     *       "ceiling": 0
+                     *     }
+                     */
+                    hot?: {
+                        floor: number;
+                        ceiling: number;
+                    };
                 };
             };
         };
@@ -8639,11 +9289,12 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000016",
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000019",
                      *       "slug": "example",
                      *       "name": "Example",
                      *       "status": "active",
                      *       "allowed_origins": [],
+                     *       "on_consent_withdrawn": "erase_interview",
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
@@ -8652,8 +9303,10 @@ export interface operations {
                      *       "max_standby": 10,
                      *       "allowed_regions": null,
                      *       "live_sessions": 0,
+                     *       "live_tenant_id": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z",
+                     *       "mode": "live",
                      *       "interviewer_template": null,
                      *       "consent": {
                      *         "required": false,
@@ -8663,13 +9316,13 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-5127b311-1",
-                     *           "network": "gr-example-5127b311-net",
+                     *           "name": "gr-example-bd48c204-1",
+                     *           "network": "gr-example-bd48c204-net",
                      *           "status": "ready"
                      *         },
                      *         {
-                     *           "name": "gr-example-5127b311-2",
-                     *           "network": "gr-example-5127b311-net",
+                     *           "name": "gr-example-bd48c204-2",
+                     *           "network": "gr-example-bd48c204-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -8677,7 +9330,11 @@ export interface operations {
                      *         {
                      *           "region": "fra",
                      *           "floor": 1,
-                     *           "ceiling": 5
+                     *           "ceiling": 5,
+                     *           "hot": {
+                     *             "floor": 0,
+                     *             "ceiling": 0
+                     *           }
                      *         }
                      *       ]
                      *     }
@@ -8817,7 +9474,7 @@ export interface operations {
             path: {
                 /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000001 */
                 id: string;
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000015 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000018 */
                 user: string;
             };
             cookie?: never;
@@ -8975,7 +9632,7 @@ export interface operations {
             path: {
                 /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000001 */
                 id: string;
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000015 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000018 */
                 user: string;
             };
             cookie?: never;
@@ -9085,7 +9742,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000016 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
                 id: string;
             };
             cookie?: never;
@@ -9107,7 +9764,13 @@ export interface operations {
                      *           "ceiling": 5,
                      *           "ready": 0,
                      *           "building": 0,
-                     *           "scheduled": 0
+                     *           "scheduled": 0,
+                     *           "hot": {
+                     *             "floor": 0,
+                     *             "ceiling": 0,
+                     *             "ready": 0,
+                     *             "building": 0
+                     *           }
                      *         }
                      *       ],
                      *       "has_more": false,
@@ -9122,6 +9785,12 @@ export interface operations {
                             ready: number;
                             building: number;
                             scheduled: number;
+                            hot: {
+                                floor: number;
+                                ceiling: number;
+                                ready: number;
+                                building: number;
+                            };
                         }[];
                         /** @description Whether another page follows. */
                         has_more: boolean;
@@ -9267,6 +9936,9 @@ export interface operations {
                      *       "sessions": 0,
                      *       "standby_cost_usd": 0,
                      *       "unused_standby_cost_usd": 0,
+                     *       "hot_seconds": 0,
+                     *       "hot_cost_usd": 0,
+                     *       "unused_hot_cost_usd": 0,
                      *       "regions": []
                      *     }
                      */
@@ -9278,6 +9950,9 @@ export interface operations {
                         sessions: number;
                         standby_cost_usd: number;
                         unused_standby_cost_usd: number;
+                        hot_seconds: number;
+                        hot_cost_usd: number;
+                        unused_hot_cost_usd: number;
                         regions: {
                             machines: number;
                             started_seconds: number;
@@ -9286,6 +9961,8 @@ export interface operations {
                             region: string;
                             size: string;
                             standby_cost_usd: number;
+                            hot_seconds: number;
+                            hot_cost_usd: number;
                         }[];
                         /** Format: date-time */
                         from: string;
@@ -9453,7 +10130,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "has_more": true,
-                     *       "next_cursor": "eyJjcmVhdGVkQXQiOiIyMDI2LTExLTI3VDA1OjE2OjQwLjc0NjA4NiswMDowMCIsImlkIjoiNWYzODhkYjUtMmJiZC00NjMzLTg1ODItMDUxZDA1NTc2NjI0In0.QFJchUzd0nOj"
+                     *       "next_cursor": "eyJjcmVhdGVkQXQiOiIyMDI2LTExLTI3VDE0OjI3OjM3LjgyMzcyNCswMDowMCIsImlkIjoiZjI4MTkyNmYtYWY2YS00NWIzLWJlMDUtMTlhNWEzODRjMDE4In0._R2DTPqYSbj_"
                      *     }
                      */
                     "application/json": components["schemas"]["ApiKeyList"];
@@ -10085,6 +10762,965 @@ export interface operations {
             };
         };
     };
+    createTestKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a repeated request safe: for 24 hours, the same key with the same body returns the same answer. Use a new random key, for example a UUID, for each new request. */
+                "idempotency-key"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path: {
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000001 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "ci",
+                 *       "scopes": [
+                 *         "sessions:read",
+                 *         "sessions:write"
+                 *       ]
+                 *     }
+                 */
+                "application/json": {
+                    name: string;
+                    /** @description Default: sessions:read and sessions:write. */
+                    scopes?: ("sessions:read" | "sessions:write" | "people:read" | "people:write" | "webhooks:read" | "webhooks:write" | "tenant:read" | "tenant:admin")[];
+                    /** @description Days until it expires, 1–3,650. Default: never. */
+                    expires_in_days?: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Created. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000014",
+                     *       "name": "ci",
+                     *       "prefix": "gr_test_example",
+                     *       "scopes": [
+                     *         "sessions:read",
+                     *         "sessions:write"
+                     *       ],
+                     *       "created_at": "2026-12-01T09:00:00Z",
+                     *       "expires_at": null,
+                     *       "revoked_at": null,
+                     *       "replaced_by": null,
+                     *       "api_version": "2026-11-27",
+                     *       "key": "gr_test_example",
+                     *       "tenant_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000015"
+                     *     }
+                     */
+                    "application/json": {
+                        /** Format: uuid */
+                        id: string;
+                        name: string;
+                        /** @description Its first characters, for recognition. */
+                        prefix: string;
+                        scopes: string[];
+                        /** Format: date-time */
+                        created_at: string;
+                        expires_at: string | null;
+                        revoked_at: string | null;
+                        replaced_by: string | null;
+                        /** @description The version of the API that requests with this key get. Null: the newest. */
+                        api_version: string | null;
+                        key: string;
+                        /**
+                         * Format: uuid
+                         * @description The tenant that is the test mode of yours. Its rows are separate from yours.
+                         */
+                        tenant_id: string;
+                    };
+                };
+            };
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json" | "unsupported_version";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_found`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
+                };
+            };
+            /** @description `conflict`: The request conflicts with the current state. `idempotency_in_progress`: The same request is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "conflict" | "idempotency_in_progress";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. `idempotency_mismatch`: The Idempotency-Key was used with another body. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "idempotency_mismatch";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    simulateCandidate: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a repeated request safe: for 24 hours, the same key with the same body returns the same answer. Use a new random key, for example a UUID, for each new request. */
+                "idempotency-key"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path: {
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000016 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "script": "completes"
+                 *     }
+                 */
+                "application/json": {
+                    /**
+                     * @description `completes`: answers every question. `leaves`: closes the page after the first answer. `loses_network`: loses the connection once after the first answer, and returns. `is_silent`: joins and says nothing. `injects_prompts`: tries to direct the evaluation and manipulates the call.
+                     * @default completes
+                     * @enum {string}
+                     */
+                    script?: "completes" | "leaves" | "loses_network" | "is_silent" | "injects_prompts";
+                } | null;
+            };
+        };
+        responses: {
+            /** @description Accepted. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "session_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000016",
+                     *       "script": "completes",
+                     *       "status": "waiting",
+                     *       "failure": null,
+                     *       "created_at": "2026-12-01T09:00:00Z",
+                     *       "ended_at": null
+                     *     }
+                     */
+                    "application/json": {
+                        /** Format: uuid */
+                        session_id: string;
+                        /** @enum {string} */
+                        script: "completes" | "leaves" | "loses_network" | "is_silent" | "injects_prompts";
+                        /**
+                         * @description `waiting`: until the session can be joined. `done`: the candidate has done what the script says.
+                         * @enum {string}
+                         */
+                        status: "waiting" | "running" | "done" | "failed";
+                        failure: string | null;
+                        /** Format: date-time */
+                        created_at: string;
+                        ended_at: string | null;
+                    };
+                };
+            };
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_found`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
+                };
+            };
+            /** @description `conflict`: The request conflicts with the current state. `idempotency_in_progress`: The same request is still running. `session_ended`: The session has ended. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "conflict" | "idempotency_in_progress" | "session_ended";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. `idempotency_mismatch`: The Idempotency-Key was used with another body. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "idempotency_mismatch";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    getSimulation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of an earlier answer: 304 while it has not changed. */
+                "if-none-match"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path: {
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000016 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "session_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000016",
+                     *       "script": "completes",
+                     *       "status": "waiting",
+                     *       "failure": null,
+                     *       "created_at": "2026-12-01T09:00:00Z",
+                     *       "ended_at": null
+                     *     }
+                     */
+                    "application/json": {
+                        /** Format: uuid */
+                        session_id: string;
+                        /** @enum {string} */
+                        script: "completes" | "leaves" | "loses_network" | "is_silent" | "injects_prompts";
+                        /**
+                         * @description `waiting`: until the session can be joined. `done`: the candidate has done what the script says.
+                         * @enum {string}
+                         */
+                        status: "waiting" | "running" | "done" | "failed";
+                        failure: string | null;
+                        /** Format: date-time */
+                        created_at: string;
+                        ended_at: string | null;
+                    };
+                };
+            };
+            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_version" | "tenant_required";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_found`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
+                };
+            };
+            /** @description `not_acceptable`: The answer has none of the accepted forms. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_acceptable";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    listWithdrawals: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Maximum number of items on the page.
+                 * @example 1
+                 */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+            };
+            header?: {
+                /** @description The `etag` of an earlier answer: 304 while it has not changed. */
+                "if-none-match"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "effect": "review",
+                     *           "settled_at": null,
+                     *           "withdrawn_at": "2026-12-01T09:00:00Z",
+                     *           "ending": {
+                     *             "outcome": "cancelled",
+                     *             "reason": "ended_by_platform"
+                     *           },
+                     *           "session_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000005",
+                     *           "tenant_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000001",
+                     *           "candidate_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000004",
+                     *           "status": "cancelled"
+                     *         }
+                     *       ],
+                     *       "has_more": false,
+                     *       "next_cursor": null
+                     *     }
+                     */
+                    "application/json": {
+                        data: {
+                            /**
+                             * @description What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. `erase_candidate`: all data of the candidate. `review`: an operator decides.
+                             * @enum {string}
+                             */
+                            effect: "erase_interview" | "erase_candidate" | "review";
+                            /** @description When what follows was done: the erasure, or the decision to keep the interview. */
+                            settled_at: string | null;
+                            /** Format: date-time */
+                            withdrawn_at: string;
+                            ending: {
+                                /** @enum {string} */
+                                outcome: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                                /** @enum {string} */
+                                reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                            };
+                            /** Format: uuid */
+                            session_id: string;
+                            /** Format: uuid */
+                            tenant_id: string;
+                            /** Format: uuid */
+                            candidate_id: string;
+                            /** @enum {string} */
+                            status: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        }[];
+                        /** @description Whether another page follows. */
+                        has_more: boolean;
+                        /** @description Send it as `cursor`, with the same filters, to get the next page. Null on the last page. */
+                        next_cursor: string | null;
+                    };
+                };
+            };
+            /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_cursor" | "unsupported_version";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_acceptable`: The answer has none of the accepted forms. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_acceptable";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    decideWithdrawal: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Makes a repeated request safe: for 24 hours, the same key with the same body returns the same answer. Use a new random key, for example a UUID, for each new request. */
+                "idempotency-key"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path: {
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000005 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "decision": "erase_interview",
+                 *       "why": "The tenant agrees."
+                 *     }
+                 */
+                "application/json": {
+                    /** @enum {string} */
+                    decision: "keep" | "erase_interview" | "erase_candidate";
+                    /** @description For the audit log. */
+                    why: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "effect": "erase_interview",
+                     *       "settled_at": "2026-12-01T09:00:00Z",
+                     *       "withdrawn_at": "2026-12-01T09:00:00Z",
+                     *       "ending": {
+                     *         "outcome": "cancelled",
+                     *         "reason": "ended_by_platform"
+                     *       },
+                     *       "session_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000005",
+                     *       "tenant_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000001",
+                     *       "candidate_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000004",
+                     *       "status": "cancelled"
+                     *     }
+                     */
+                    "application/json": {
+                        /**
+                         * @description What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. `erase_candidate`: all data of the candidate. `review`: an operator decides.
+                         * @enum {string}
+                         */
+                        effect: "erase_interview" | "erase_candidate" | "review";
+                        /** @description When what follows was done: the erasure, or the decision to keep the interview. */
+                        settled_at: string | null;
+                        /** Format: date-time */
+                        withdrawn_at: string;
+                        ending: {
+                            /** @enum {string} */
+                            outcome: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                            /** @enum {string} */
+                            reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        };
+                        /** Format: uuid */
+                        session_id: string;
+                        /** Format: uuid */
+                        tenant_id: string;
+                        /** Format: uuid */
+                        candidate_id: string;
+                        /** @enum {string} */
+                        status: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                    };
+                };
+            };
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_json" | "unsupported_version";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_found`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
+                };
+            };
+            /** @description `conflict`: The request conflicts with the current state. `idempotency_in_progress`: The same request is still running. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "conflict" | "idempotency_in_progress";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. `idempotency_mismatch`: The Idempotency-Key was used with another body. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed" | "idempotency_mismatch";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
     listProviderCredentials: {
         parameters: {
             query?: never;
@@ -10519,8 +12155,10 @@ export interface operations {
                      *             "session.completed",
                      *             "result.done"
                      *           ],
+                     *           "payload": "full",
                      *           "enabled": true,
                      *           "disabled_reason": null,
+                     *           "failing_since": null,
                      *           "previous_secret_until": null,
                      *           "created_at": "2026-12-01T09:00:00Z",
                      *           "updated_at": "2026-12-01T09:00:00Z"
@@ -10645,7 +12283,12 @@ export interface operations {
                 "application/json": {
                     url: string;
                     /** @description Event types to deliver. Default: all. */
-                    events?: ("session.scheduled" | "session.pending" | "session.provisioning" | "session.ready" | "session.connecting" | "session.in_progress" | "session.finalizing" | "session.completed" | "session.disconnected" | "session.failed" | "session.expired" | "session.cancelled" | "session.queued" | "session.admitted" | "session.rescheduled" | "session.end_requested" | "candidate.absent" | "candidate.present" | "candidate.lost" | "candidate.consented" | "consent.declined" | "transcript.revised" | "integrity.flagged" | "result.done" | "result.empty" | "result.dead" | "result.rerun" | "result.reviewed" | "video.open" | "video.done" | "video.dead")[];
+                    events?: ("session.scheduled" | "session.pending" | "session.provisioning" | "session.ready" | "session.connecting" | "session.in_progress" | "session.finalizing" | "session.completed" | "session.disconnected" | "session.failed" | "session.expired" | "session.cancelled" | "session.queued" | "session.admitted" | "session.rescheduled" | "session.end_requested" | "session.failed_over" | "candidate.absent" | "candidate.present" | "candidate.lost" | "candidate.consented" | "consent.declined" | "consent.withdrawn" | "transcript.revised" | "integrity.flagged" | "result.done" | "result.empty" | "result.dead" | "result.rerun" | "result.reviewed" | "video.open" | "video.done" | "video.dead" | "webhook.failing" | "webhook.disabled" | "quota.reached")[];
+                    /**
+                     * @description Default: `full`.
+                     * @enum {string}
+                     */
+                    payload?: "full" | "thin";
                 };
             };
         };
@@ -10664,8 +12307,10 @@ export interface operations {
                      *         "session.completed",
                      *         "result.done"
                      *       ],
+                     *       "payload": "full",
                      *       "enabled": true,
                      *       "disabled_reason": null,
+                     *       "failing_since": null,
                      *       "previous_secret_until": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z",
@@ -10828,8 +12473,10 @@ export interface operations {
                      *         "session.completed",
                      *         "result.done"
                      *       ],
+                     *       "payload": "full",
                      *       "enabled": true,
                      *       "disabled_reason": null,
+                     *       "failing_since": null,
                      *       "previous_secret_until": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z"
@@ -11068,7 +12715,9 @@ export interface operations {
                  */
                 "application/json": {
                     url?: string;
-                    events?: ("session.scheduled" | "session.pending" | "session.provisioning" | "session.ready" | "session.connecting" | "session.in_progress" | "session.finalizing" | "session.completed" | "session.disconnected" | "session.failed" | "session.expired" | "session.cancelled" | "session.queued" | "session.admitted" | "session.rescheduled" | "session.end_requested" | "candidate.absent" | "candidate.present" | "candidate.lost" | "candidate.consented" | "consent.declined" | "transcript.revised" | "integrity.flagged" | "result.done" | "result.empty" | "result.dead" | "result.rerun" | "result.reviewed" | "video.open" | "video.done" | "video.dead")[];
+                    events?: ("session.scheduled" | "session.pending" | "session.provisioning" | "session.ready" | "session.connecting" | "session.in_progress" | "session.finalizing" | "session.completed" | "session.disconnected" | "session.failed" | "session.expired" | "session.cancelled" | "session.queued" | "session.admitted" | "session.rescheduled" | "session.end_requested" | "session.failed_over" | "candidate.absent" | "candidate.present" | "candidate.lost" | "candidate.consented" | "consent.declined" | "consent.withdrawn" | "transcript.revised" | "integrity.flagged" | "result.done" | "result.empty" | "result.dead" | "result.rerun" | "result.reviewed" | "video.open" | "video.done" | "video.dead" | "webhook.failing" | "webhook.disabled" | "quota.reached")[];
+                    /** @enum {string} */
+                    payload?: "full" | "thin";
                     enabled?: boolean;
                 };
             };
@@ -11088,8 +12737,10 @@ export interface operations {
                      *         "session.completed",
                      *         "result.done"
                      *       ],
+                     *       "payload": "full",
                      *       "enabled": true,
                      *       "disabled_reason": null,
+                     *       "failing_since": null,
                      *       "previous_secret_until": null,
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z"
@@ -11275,8 +12926,10 @@ export interface operations {
                      *         "session.completed",
                      *         "result.done"
                      *       ],
+                     *       "payload": "full",
                      *       "enabled": true,
                      *       "disabled_reason": null,
+                     *       "failing_since": null,
                      *       "previous_secret_until": "2026-12-01T09:00:00Z",
                      *       "created_at": "2026-12-01T09:00:00Z",
                      *       "updated_at": "2026-12-01T09:00:00Z",
@@ -11696,6 +13349,153 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    getDelivery: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `etag` of an earlier answer: 304 while it has not changed. */
+                "if-none-match"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path: {
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000009 */
+                id: string;
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000010 */
+                delivery: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000010",
+                     *       "webhook_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000009",
+                     *       "session_id": null,
+                     *       "type": "webhook.test",
+                     *       "status": "pending",
+                     *       "attempts": 0,
+                     *       "next_attempt_at": "2026-12-01T09:00:00Z",
+                     *       "last_status": null,
+                     *       "last_error": null,
+                     *       "delivered_at": null,
+                     *       "created_at": "2026-12-01T09:00:00Z",
+                     *       "payload": {
+                     *         "data": {},
+                     *         "type": "webhook.test",
+                     *         "timestamp": "2026-12-01T09:00:00Z"
+                     *       },
+                     *       "log": []
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryDetails"];
+                };
+            };
+            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_version" | "tenant_required";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
+                    };
+                };
+            };
+            /** @description `not_found`: Not found. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_found";
+                    };
+                };
+            };
+            /** @description `not_acceptable`: The answer has none of the accepted forms. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_acceptable";
                     };
                 };
             };

@@ -68,6 +68,7 @@ function make({ key = {}, members = [member()], perMinute = { key: 1_000, tenant
     tenant_id: tenantId,
     scopes: ['sessions:read'],
     tenant_status: 'active',
+    test: false,
     allowed_regions: null,
     api_version: null,
     ...key,

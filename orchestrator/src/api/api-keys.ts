@@ -1,5 +1,4 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import type { Scope } from '@greenroom/shared/protocol/access.ts';
 import { uuid } from '@greenroom/shared/protocol/common.ts';
 import {
   apiKeyList,
@@ -8,12 +7,12 @@ import {
   newApiKeyView,
   rotateApiKeyRequest,
 } from '@greenroom/shared/protocol/tenants.ts';
-import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { type Access, actBy, demandScopes, sha256, tenantNotFound } from '../access/authenticate.ts';
+import { type Access, actBy, demandScopes, tenantNotFound } from '../access/authenticate.ts';
 import { actorOf, tenantsOwnWith } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
+import { keyRequestOf, makeKey, tooManyKeys } from './new-key.ts';
 import { newestFirst, pageQuery } from './paging.ts';
 import { newestVersion } from './versions.ts';
 
@@ -21,32 +20,30 @@ import { newestVersion } from './versions.ts';
  * `/api/tenants/{id}/api-keys`. A key is shown only once, in the response that creates it.
  *
  * - A caller can give a new key only scopes that the caller has.
+ * - Keys of a live tenant begin with gr_live_, those of a test mode with gr_test_ (test-mode.ts).
  * - A revoked key is refused at once by this process, and within a second by the others, which cache keys that
  *   long.
  */
 export interface ApiKeyRoutesDeps {
   access: Pick<Access, 'forgetKey'>;
-  tenants: Pick<TenantStore, 'createKey' | 'key' | 'keys' | 'rotateKey' | 'revokeKey'>;
+  tenants: Pick<TenantStore, 'get' | 'createKey' | 'key' | 'keys' | 'rotateKey' | 'revokeKey'>;
 }
 
 const params = z.object({ id: uuid });
 const keyParams = z.object({ id: uuid, key: uuid });
-const defaultScopes: Scope[] = ['sessions:read', 'sessions:write'];
 const defaultOverlapMinutes = 1_440;
-const dayMs = 86_400_000;
 const pages = newestFirst('api-keys');
 const notFound = (): AppError => new AppError('not_found', { detail: 'No such API key.' });
-const tooMany = (limit: number, remedy: string): AppError =>
-  new AppError('conflict', { detail: `The tenant already has ${limit} valid API keys, the maximum. ${remedy}` });
-
-function newKey() {
-  const key = `gr_live_${newSecret()}`;
-  return { key, prefix: key.slice(0, 12), hash: sha256(key) };
-}
 
 export const apiKeyRoutes =
   ({ access, tenants }: ApiKeyRoutesDeps): FastifyPluginAsyncZod =>
   async (app) => {
+    const newKeyOf = async (tenantId: string) => {
+      const tenant = await tenants.get(tenantId);
+      if (!tenant) throw tenantNotFound();
+      return makeKey(tenant.test ? 'test' : 'live');
+    };
+
     app.post(
       '/tenants/:id/api-keys',
       {
@@ -56,21 +53,12 @@ export const apiKeyRoutes =
       async (request, reply) => {
         const { id } = request.params;
         const actor = actorOf(request);
-        const { name, scopes = defaultScopes, expires_in_days: days } = request.body;
-        demandScopes(actor, scopes);
-        const { key, prefix, hash } = newKey();
-        const result = await tenants.createKey(
-          id,
-          {
-            ...{ name, prefix, hash, scopes },
-            createdBy: actor.kind === 'tenant' ? actor.caller.userId : null,
-            expiresMs: days === undefined ? null : days * dayMs,
-            apiVersion: newestVersion,
-          },
-          actBy(request, actor.actor),
-        );
+        const wanted = keyRequestOf(actor, request.body);
+        demandScopes(actor, wanted.scopes);
+        const { key, ...stored } = await newKeyOf(id);
+        const result = await tenants.createKey(id, { ...wanted, ...stored }, actBy(request, actor.actor));
         if (result.kind === 'not_found') throw tenantNotFound();
-        if (result.kind === 'limit_exceeded') throw tooMany(result.limit, 'Revoke one that is no longer used.');
+        if (result.kind === 'limit_exceeded') throw tooManyKeys(result.limit, 'Revoke one that is no longer used.');
         return reply.code(201).send({ ...result.key, key });
       },
     );
@@ -109,13 +97,14 @@ export const apiKeyRoutes =
         const old = await tenants.key(id, keyId);
         if (!old) throw notFound();
         demandScopes(actor, old.scopes);
-        const { key, prefix, hash } = newKey();
+        const { key, prefix, hash } = await newKeyOf(id);
         const overlapMs = (request.body?.overlap_minutes ?? defaultOverlapMinutes) * 60_000;
         const apiVersion = request.body?.api_version === 'newest' ? newestVersion : undefined;
         const by = actBy(request, actor.actor);
         const result = await tenants.rotateKey(id, keyId, { prefix, hash, apiVersion }, overlapMs, by);
         if (result.kind === 'not_found') throw notFound();
-        if (result.kind === 'limit_exceeded') throw tooMany(result.limit, 'Revoke one, or set overlap_minutes to 0.');
+        if (result.kind === 'limit_exceeded')
+          throw tooManyKeys(result.limit, 'Revoke one, or set overlap_minutes to 0.');
         if (result.kind === 'already_rotated')
           throw new AppError('conflict', { detail: `The key has already been replaced by ${result.replaced_by}.` });
         access.forgetKey(keyId);

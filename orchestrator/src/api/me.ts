@@ -1,7 +1,6 @@
 import { meView } from '@greenroom/shared/protocol/account.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { tenantNotFound } from '../access/authenticate.ts';
-import { bearerOf } from '../access/bearer.ts';
 import { anyCaller, callerOf } from '../access/route-access.ts';
 import type { TenantStore } from '../database/tenant-store.ts';
 import { versionOf } from './versions.ts';
@@ -34,7 +33,7 @@ export const meRoutes =
           tenant: { id, slug, name, status: 'active' as const },
           actor,
           scopes: [...scopes],
-          mode: bearerOf(request)?.startsWith('gr_test_') ? ('test' as const) : ('live' as const),
+          mode: row.test ? ('test' as const) : ('live' as const),
           api_version: versionOf(request),
           limits: {
             requests_per_minute: { caller, tenant },

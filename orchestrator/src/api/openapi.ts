@@ -132,7 +132,11 @@ export const transformObject: typeof describeComponents = (input) => {
 };
 
 export const securitySchemes = {
-  apiKey: { type: 'http', scheme: 'bearer', description: 'An API key of a tenant: `gr_live_…`.' },
+  apiKey: {
+    type: 'http',
+    scheme: 'bearer',
+    description: 'An API key of a tenant: `gr_live_…`, or `gr_test_…` of its test mode.',
+  },
   userToken: {
     type: 'http',
     scheme: 'bearer',

@@ -18,6 +18,7 @@ export const tags = [
   { name: 'Positions', description: 'What they are interviewed for.' },
   { name: 'Webhooks', description: 'Events delivered to a URL of yours.' },
   { name: 'Tenants', description: 'A tenant, its limits, members, keys, capacity and cost.' },
+  { name: 'Test mode', description: 'Sessions with simulated candidates, apart from live ones.' },
   { name: 'Join', description: 'For the candidate’s page: the holder of an invitation needs no API key.' },
 ] as const;
 
@@ -93,6 +94,13 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'GET /api/tenants/:id/api-keys': { id: 'listApiKeys', tag: 'Tenants' },
   'POST /api/tenants/:id/api-keys/:key/rotate': { id: 'rotateApiKey', tag: 'Tenants', codes: ['conflict'] },
   'DELETE /api/tenants/:id/api-keys/:key': { id: 'revokeApiKey', tag: 'Tenants' },
+  'POST /api/tenants/:id/test-keys': { id: 'createTestKey', tag: 'Test mode', codes: ['conflict'] },
+  'POST /api/test/sessions/:id/simulate': {
+    id: 'simulateCandidate',
+    tag: 'Test mode',
+    codes: ['conflict', 'session_ended'],
+  },
+  'GET /api/test/sessions/:id/simulation': { id: 'getSimulation', tag: 'Test mode' },
   'GET /api/me': { id: 'getMe', tag: 'Tenants' },
   'GET /api/tenants/:id/audit-log': { id: 'listAuditLog', tag: 'Tenants' },
   'GET /api/tenants/:id/provider-credentials': { id: 'listProviderCredentials', tag: 'Tenants' },

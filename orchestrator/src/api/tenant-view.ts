@@ -3,9 +3,11 @@ import type { TenantRow } from '../database/tenant-store.ts';
 
 /** Converts tenants between the API's field names and the database's. */
 export function viewTenant(row: TenantRow): TenantView {
-  const { settings, require_consent, consent_text_version, consent_text, max_duration_ms, apps, pools, ...shown } = row;
+  const { settings, require_consent, consent_text_version, consent_text, max_duration_ms, apps, pools, ...rest } = row;
+  const { test, ...shown } = rest;
   return {
     ...shown,
+    mode: test ? 'test' : 'live',
     interviewer_template: settings.interviewer_template ?? null,
     consent: { required: require_consent, text_version: consent_text_version, text: consent_text },
     max_duration_minutes: max_duration_ms / 60_000,

@@ -26,6 +26,7 @@ export const sessionRow = z.object({
   fly_machine_id: z.string().nullable(),
   epoch: z.number().int(),
   simulated: z.boolean(),
+  test: z.boolean(),
   metadata: z.record(z.string(), z.string()),
   settings: z.record(z.string(), z.unknown()),
   max_duration_ms: z.number().int(),
@@ -150,6 +151,8 @@ export const apiKeyRow = z.object({
   tenant_id: uuid,
   scopes: z.array(z.string()),
   tenant_status: z.string(),
+  /** The tenant is the test mode of another. */
+  test: z.boolean(),
   allowed_regions: z.array(z.string()).nullable(),
   api_version: z.string().nullable(),
 });
@@ -174,6 +177,8 @@ export const owedCallRow = z.object({
   call_id: z.string().nullable(),
   credential_ciphertext: z.string().nullable(),
   tenant_id: uuid,
+  /** Of a test session: the call existed only in its worker. */
+  test: z.boolean(),
   attempts: z.number().int(),
   age_ms: z.number(),
   /** Since the provider has answered every hang-up with "no such call". */

@@ -35,6 +35,8 @@ export const tenantRow = z.object({
   max_standby: z.number(),
   allowed_regions: z.array(z.string()).nullable(),
   live_sessions: z.number(),
+  test: z.boolean(),
+  live_tenant_id: z.string().nullable(),
   apps: z.array(appRow),
   pools: z.array(
     z.object({
@@ -55,6 +57,11 @@ const planned = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('planned'), tenant: tenantRow }),
   z.object({ kind: z.literal('known'), tenant: tenantRow }),
   z.object({ kind: z.literal('slug_taken') }),
+]);
+const plannedTest = z.discriminatedUnion('kind', [
+  z.object({ kind: z.enum(['planned', 'known']), tenant: tenantRow }),
+  z.object({ kind: z.literal('is_test') }),
+  notFound,
 ]);
 const plannedApp = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('planned'), app: appRow }),
@@ -137,6 +144,8 @@ export function createTenantStore(database: Database) {
       call('list_tenants', { p_limit: limit, p_after_slug: afterSlug }, z.array(tenantRow)),
     plan: (slug: string, settings: object, by: ActBy) =>
       call('plan_tenant', { p_slug: slug, p_settings: settings, p_by: by }, planned),
+    /** The test mode of a tenant, created if it does not exist. */
+    planTest: (id: string, by: ActBy) => call('plan_test_tenant', { p_tenant_id: id, p_by: by }, plannedTest),
     planApp: (tenantId: string, name: string, network: string, by: ActBy) =>
       call('plan_app', { p_tenant_id: tenantId, p_name: name, p_network: network, p_by: by }, plannedApp),
     /** Renames a planned app whose name is taken at Fly. False if the app is no longer only planned. */

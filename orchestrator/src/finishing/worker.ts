@@ -9,6 +9,7 @@ import type { Evaluate, Evaluated } from './evaluate.ts';
 import type { Ask, AskModel } from './model.ts';
 import type { Interview } from './quote.ts';
 import { maxAttempts, retryDelayMs } from './retry.ts';
+import { scriptedAsk, scriptedModel } from './scripted.ts';
 
 /**
  * Takes the evaluations that are due from the database, makes them and stores the results.
@@ -23,6 +24,7 @@ import { maxAttempts, retryDelayMs } from './retry.ts';
  * - Shutting down aborts running evaluations and releases them. If the release fails, the evaluation becomes
  *   available when its lease expires.
  * - A tenant with its own API key pays for its own evaluations only.
+ * - No model is asked about a test session.
  */
 export interface Finishing {
   /** Takes the evaluations that are due and starts them. Does not wait for them to finish. */
@@ -107,6 +109,7 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
     async (question) => {
       stopping.signal.throwIfAborted();
       if (!(await results.keep(taken, takenMs))) throw new TakeLost();
+      if (taken.session.test) return scriptedAsk(taken.session)(question);
       const access = await deps.accessOf(taken.session.tenant_id);
       return deps.ask(question, { signal: stopping.signal, access });
     };
@@ -124,7 +127,9 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
 
   const report = async (taken: TakenResult, evaluated: Evaluated): Promise<string> => {
     if (evaluated.kind !== 'failed')
-      return whileUnavailable(() => results.record(taken, taken.revision, newResult(evaluated, model)));
+      return whileUnavailable(() =>
+        results.record(taken, taken.revision, newResult(evaluated, taken.session.test ? scriptedModel : model)),
+      );
     const { failure, detail, retryAfterMs } = evaluated;
     const retryMs = retryDelayMs({ failure, attempt: taken.attempt, retryAfterMs });
     const outcome = await whileUnavailable(() => results.recordFailed(taken, { failure, detail, retryMs }));

@@ -123,6 +123,7 @@ describe('hanging up', () => {
     call_id: 'rtc_1',
     credential_ciphertext: sealed,
     tenant_id: tenantId,
+    test: false,
     attempts: 1,
     age_ms: 1_000,
     missing_ms: null,

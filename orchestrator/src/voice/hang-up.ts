@@ -17,7 +17,7 @@ import type { ProviderAccess, ProviderAccesses } from './provider-access.ts';
  *   documented nowhere which of them may, and a credential may have expired.
  * - A call stays on the list until it is hung up or certainly over: the provider has answered every hang-up for `missingMs` with "no
  *   such call"; or the call is older than the provider's maximum; or its call id was never stored, so no browser got its answer
- *   (the id is stored first) and no media flowed.
+ *   (the id is stored first) and no media flowed; or it belongs to a test session, whose calls exist only in their worker.
  * - No round waits for its calls: a provider that hangs delays neither the next round nor other tenants' calls.
  */
 export interface HangUps {
@@ -66,6 +66,7 @@ export function createHangUps({ calls, voice, providerAccess, vault, missingMs, 
   /** Whether the call is over: hung up by us, or certainly ended without us. */
   const isOver = async (call: OwedCall): Promise<boolean> => {
     if (call.call_id === null || call.credential_ciphertext === null || call.age_ms > callCapMs) return true;
+    if (call.test) return true;
     const credential = credentialOf(call);
     if (credential === undefined) return false;
     const { kind } = await voice.hangUp(call.call_id, credential, await standingOf(call));

@@ -13,6 +13,7 @@ import { type InterviewerOptions, realtimeSession } from './interviewer.ts';
 import type { InterviewerTemplates } from './interviewer-templates.ts';
 import type { ProviderFailure, VoiceProvider } from './provider.ts';
 import type { ProviderAccess, ProviderAccesses } from './provider-access.ts';
+import { scriptedBaseUrl, scriptedCredential, scriptedSessionOf } from './scripted.ts';
 
 /**
  * Opens a realtime call: its row first, then its ephemeral credential.
@@ -22,6 +23,7 @@ import type { ProviderAccess, ProviderAccesses } from './provider-access.ts';
  * - A credential can start calls only as long as the session may last.
  * - If the provider refuses the session because of its transcription model, the fallback model is tried once: without any
  *   transcription there would be no evaluation. Where nothing is minted (`REALTIME_CALLS=unified`), nothing is tried.
+ * - The provider is not asked for a call of a test session.
  */
 export interface CallOpenerDeps {
   calls: Pick<CallStore, 'open' | 'record'>;
@@ -95,14 +97,26 @@ export function createCallOpener(deps: CallOpenerDeps) {
     return mint(row, fallbackTranscriptionModel, access, template);
   };
 
+  const fromProvider = async (row: SessionRow) => {
+    const [access, template] = await Promise.all([deps.providerAccess.of(row.tenant_id), templates.of(row.tenant_id)]);
+    return { ...(await mintOrFallBack(row, access, template)), baseUrl: access.baseUrl };
+  };
+  const scripted = (row: SessionRow) => ({
+    session: scriptedSessionOf(row),
+    minted: {
+      ...{ kind: 'minted' as const, value: scriptedCredential(), form: 'raw' as const },
+      expiresAtMs: clock.now() + lifeSeconds(row, clock.now()) * 1_000,
+    },
+    baseUrl: scriptedBaseUrl,
+  });
+
   return async (of: CallOf): Promise<OpenCallResponse> => {
     const row = await openRow(of);
     crashPoint('call.opened');
-    const [access, template] = await Promise.all([deps.providerAccess.of(row.tenant_id), templates.of(row.tenant_id)]);
-    const { session, minted } = await mintOrFallBack(row, access, template);
+    const { session, minted, baseUrl } = row.test ? scripted(row) : await fromProvider(row);
     if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
     crashPoint('call.minted');
-    const credential = { value: minted.value, base_url: access.baseUrl, expires_at: minted.expiresAtMs };
+    const credential = { value: minted.value, base_url: baseUrl, expires_at: minted.expiresAtMs };
     const { session_id, max_duration_ms } = row;
     const ciphertext = sealCallCredential(vault, credential, { session_id, ordinal: of.ordinal });
     const lifeMs = Math.max(0, minted.expiresAtMs - clock.now());

@@ -10,6 +10,7 @@ import { openCallCredential } from '../voice/call-credentials.ts';
 import { realtimeSession } from '../voice/interviewer.ts';
 import type { InterviewerTemplates } from '../voice/interviewer-templates.ts';
 import { iceServersFor } from '../voice/relays.ts';
+import { scriptedSessionOf } from '../voice/scripted.ts';
 
 type Claimed = Extract<ClaimRow, { kind: 'claimed' }>;
 
@@ -35,7 +36,9 @@ async function openCallOf(
   if (call?.credential_ciphertext == null) return null;
   const { ordinal } = call;
   const credential = openCallCredential(vault, call.credential_ciphertext, { session_id: session.session_id, ordinal });
-  const realtime = realtimeSession(session, config.voice, await templates.of(session.tenant_id));
+  const realtime = session.test
+    ? scriptedSessionOf(session)
+    : realtimeSession(session, config.voice, await templates.of(session.tenant_id));
   return { ordinal, call_id: call.call_id, credential, session: realtime };
 }
 
@@ -83,7 +86,10 @@ export async function answerClaim(
     ...(config.relays.servers.length === 0
       ? {}
       : { ice_servers: iceServersFor(session.session_id, session.max_duration_ms, config.relays, deps.clock) }),
-    realtime: { webrtc_filter: config.voice.provider === 'azure' },
+    realtime: {
+      adapter: session.test ? 'scripted' : 'openai',
+      webrtc_filter: config.voice.provider === 'azure',
+    },
     open_call: openCall,
     next_ordinal: claimed.next_ordinal,
     deadlines: config.deadlines,

@@ -494,6 +494,7 @@ export type Database = {
           state_rank: number;
           status: string;
           tenant_id: string;
+          test: boolean;
           transcript_complete: boolean;
           transcript_erased_at: string | null;
           transcript_revision: number;
@@ -543,6 +544,7 @@ export type Database = {
           state_rank?: never;
           status?: string;
           tenant_id: string;
+          test?: boolean;
           transcript_complete?: boolean;
           transcript_erased_at?: string | null;
           transcript_revision?: number;
@@ -591,6 +593,7 @@ export type Database = {
           state_rank?: never;
           status?: string;
           tenant_id?: string;
+          test?: boolean;
           transcript_complete?: boolean;
           transcript_erased_at?: string | null;
           transcript_revision?: number;
@@ -660,6 +663,7 @@ export type Database = {
           standby_seconds: number;
           started_seconds: number;
           tenant_id: string;
+          test: boolean;
         };
         ComputedFields: never;
         Insert: {
@@ -675,6 +679,7 @@ export type Database = {
           standby_seconds?: number;
           started_seconds: number;
           tenant_id: string;
+          test?: boolean;
         };
         Update: {
           cost_usd?: number;
@@ -689,6 +694,7 @@ export type Database = {
           standby_seconds?: number;
           started_seconds?: number;
           tenant_id?: string;
+          test?: boolean;
         };
         Relationships: [
           {
@@ -1420,6 +1426,68 @@ export type Database = {
           },
         ];
       };
+      simulations: {
+        Row: {
+          created_at: string;
+          cut_at: string | null;
+          ended_at: string | null;
+          failure: string | null;
+          script: string;
+          session_id: string;
+          status: string;
+          taken_until: string | null;
+          takes: number;
+          tenant_id: string;
+        };
+        ComputedFields: never;
+        Insert: {
+          created_at?: string;
+          cut_at?: string | null;
+          ended_at?: string | null;
+          failure?: string | null;
+          script: string;
+          session_id: string;
+          status?: string;
+          taken_until?: string | null;
+          takes?: number;
+          tenant_id: string;
+        };
+        Update: {
+          created_at?: string;
+          cut_at?: string | null;
+          ended_at?: string | null;
+          failure?: string | null;
+          script?: string;
+          session_id?: string;
+          status?: string;
+          taken_until?: string | null;
+          takes?: number;
+          tenant_id?: string;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'simulations_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_sessions';
+            referencedColumns: ['id'];
+          },
+          {
+            foreignKeyName: 'simulations_session_id_fkey';
+            columns: ['session_id'];
+            isOneToOne: true;
+            referencedRelation: 'interview_transcripts';
+            referencedColumns: ['session_id'];
+          },
+          {
+            foreignKeyName: 'simulations_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
       tenant_apps: {
         Row: {
           create_burst: number;
@@ -1595,6 +1663,7 @@ export type Database = {
           created_at: string;
           event_days: number | null;
           id: string;
+          live_tenant_id: string | null;
           max_duration_ms: number;
           max_live_sessions: number;
           max_standby: number;
@@ -1605,6 +1674,7 @@ export type Database = {
           slug: string;
           starts_per_minute: number | null;
           status: string;
+          test: boolean;
           transcript_days: number | null;
           updated_at: string;
           usage_days: number | null;
@@ -1619,6 +1689,7 @@ export type Database = {
           created_at?: string;
           event_days?: number | null;
           id?: string;
+          live_tenant_id?: string | null;
           max_duration_ms?: number;
           max_live_sessions?: number;
           max_standby?: number;
@@ -1629,6 +1700,7 @@ export type Database = {
           slug: string;
           starts_per_minute?: number | null;
           status?: string;
+          test?: never;
           transcript_days?: number | null;
           updated_at?: string;
           usage_days?: number | null;
@@ -1642,6 +1714,7 @@ export type Database = {
           created_at?: string;
           event_days?: number | null;
           id?: string;
+          live_tenant_id?: string | null;
           max_duration_ms?: number;
           max_live_sessions?: number;
           max_standby?: number;
@@ -1652,12 +1725,21 @@ export type Database = {
           slug?: string;
           starts_per_minute?: number | null;
           status?: string;
+          test?: never;
           transcript_days?: number | null;
           updated_at?: string;
           usage_days?: number | null;
           video_days?: number | null;
         };
-        Relationships: [];
+        Relationships: [
+          {
+            foreignKeyName: 'tenants_live_tenant_id_fkey';
+            columns: ['live_tenant_id'];
+            isOneToOne: true;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
       };
       transcript_entries: {
         Row: {
@@ -2322,6 +2404,7 @@ export type Database = {
       drained_regions: { Args: Record<PropertyKey, never>; Returns: Json };
       draw_list_slots: { Args: { p_apps: string[]; p_max_wait_ms?: number; p_urgent?: boolean }; Returns: Json };
       draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
+      end_simulation: { Args: { p_failure?: string; p_session_id: string; p_take: number }; Returns: boolean };
       erase_candidate: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       erase_withdrawn: { Args: { p_limit?: number }; Returns: number };
       erasures_requested: { Args: { p_limit?: number }; Returns: Json };
@@ -2354,6 +2437,7 @@ export type Database = {
       get_provider_credential: { Args: { p_provider: string; p_tenant_id: string }; Returns: Json };
       get_result: { Args: { p_session_id: string; p_tenant_id?: string }; Returns: Json };
       get_session: { Args: { p_expand?: string[]; p_session_id: string; p_tenant_id?: string }; Returns: Json };
+      get_simulation: { Args: { p_session_id: string; p_tenant_id: string }; Returns: Json };
       get_tenant: { Args: { p_tenant_id: string }; Returns: Json };
       give_consent: {
         Args: {
@@ -2381,6 +2465,10 @@ export type Database = {
       };
       keep_intent: { Args: { p_machine_id: string; p_orchestrator_id: string; p_taken_ms: number }; Returns: boolean };
       keep_result: { Args: { p_session_id: string; p_take: number; p_taken_ms: number }; Returns: boolean };
+      keep_simulation: {
+        Args: { p_cut?: boolean; p_session_id: string; p_take: number; p_taken_ms: number };
+        Returns: boolean;
+      };
       list_api_keys: {
         Args: { p_before?: string; p_before_id?: string; p_limit: number; p_tenant_id: string };
         Returns: Json;
@@ -2475,7 +2563,9 @@ export type Database = {
       ops_work: { Args: { p_after: Json; p_filter: Json; p_limit: number }; Returns: Json };
       own_transcript: { Args: Record<PropertyKey, never>; Returns: Json };
       plan_app: { Args: { p_by: Json; p_name: string; p_network: string; p_tenant_id: string }; Returns: Json };
+      plan_simulation: { Args: { p_script: string; p_session_id: string; p_tenant_id: string }; Returns: Json };
       plan_tenant: { Args: { p_by: Json; p_settings: Json; p_slug: string }; Returns: Json };
+      plan_test_tenant: { Args: { p_by: Json; p_tenant_id: string }; Returns: Json };
       pool_demand: { Args: { p_window_ms: number }; Returns: Json };
       pool_facts: { Args: { p_horizon_ms: number; p_hot_life_ms: number }; Returns: Json };
       pool_of_tenant: { Args: { p_tenant_id: string }; Returns: Json };
@@ -2753,6 +2843,7 @@ export type Database = {
         };
         Returns: Json;
       };
+      take_simulations: { Args: { p_limit: number; p_taken_ms: number }; Returns: Json };
       take_starts: {
         Args: { p_late_ms: number; p_limit?: number; p_orchestrator_id: string; p_taken_ms: number };
         Returns: Json;

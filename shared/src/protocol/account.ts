@@ -10,7 +10,9 @@ export const meView = z.object({
   tenant: z.object({ id: uuid, slug: z.string(), name: z.string(), status: z.literal('active') }),
   actor: z.string().describe('`key:<id>` or `user:<id>`, as in the audit log.'),
   scopes: z.array(scope),
-  mode: z.enum(['live', 'test']).describe('`test`: the key begins with `gr_test_`. Users are `live`.'),
+  mode: z
+    .enum(['live', 'test'])
+    .describe('`test`: the tenant is the test mode of another; its keys begin with `gr_test_`.'),
   api_version: z.string().describe('The version of the API that this request got.'),
   limits: z.object({
     requests_per_minute: z

@@ -242,7 +242,10 @@ export const sessionView = z.object({
   reason_text: z.string().nullable().describe('The reason as a sentence.'),
   fly_machine_id: z.string().nullable(),
   epoch: z.number().int(),
-  simulated: z.boolean().describe('True when the local voice provider spoke instead of a real one.'),
+  simulated: z
+    .boolean()
+    .describe('True when no real voice provider speaks: in local development, and in test sessions.'),
+  test: z.boolean().describe('True for a session of test mode: only interviewer and candidate are synthetic.'),
   metadata: z.record(z.string(), z.string()),
   settings: z.looseObject(sessionSettings.shape),
   video_recording_url: z

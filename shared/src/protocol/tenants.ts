@@ -86,6 +86,8 @@ export const tenantView = z.object({
   slug: z.string(),
   name: z.string(),
   status: z.enum(['active', 'suspended', 'removing', 'removed']),
+  mode: z.enum(['live', 'test']),
+  live_tenant_id: uuid.nullable().describe('Of a test mode: the live tenant to which it belongs.'),
   allowed_origins: z.array(z.string()),
   consent: z.object({ required: z.boolean(), text_version: z.string().nullable(), text: z.string().nullable() }),
   on_consent_withdrawn: withdrawalEffect,

@@ -93,6 +93,8 @@ export const claimResponse = z.object({
   /** Passed to the browser: relays for networks that let no UDP through. */
   ice_servers: z.array(iceServer).optional(),
   realtime: z.object({
+    /** Who speaks: a voice provider, or (`scripted`) the synthetic interviewer of a test session. */
+    adapter: z.enum(['openai', 'scripted']).default('openai'),
     /** Whether to use Azure's filter for what the browser may send over its data channel. */
     webrtc_filter: z.boolean(),
   }),

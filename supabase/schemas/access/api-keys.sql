@@ -1,8 +1,8 @@
 create function public.authenticate_api_keys(p_hashes text[]) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('key_hash', k.key_hash, 'key_id', k.id, 'tenant_id', k.tenant_id,
-    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'allowed_regions', to_jsonb(t.allowed_regions),
-    'api_version', k.api_version)), '[]')
+    'scopes', to_jsonb(k.scopes), 'tenant_status', t.status, 'test', t.test,
+    'allowed_regions', to_jsonb(t.allowed_regions), 'api_version', k.api_version)), '[]')
   from public.api_keys k join public.tenants t on t.id = k.tenant_id
   where k.key_hash = any (p_hashes) and k.revoked_at is null and (k.expires_at is null or k.expires_at > now())
 $$;
@@ -39,7 +39,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
   k public.api_keys;
 begin
-  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended') for no key update;
+  perform 1 from public.tenants where id = p_tenant_id and status in ('active', 'suspended')
+    and test = (p_prefix like 'gr\_test\_%') for no key update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
   if app.valid_keys(p_tenant_id) >= app.max_valid_keys() then
     return jsonb_build_object('kind', 'limit_exceeded', 'limit', app.max_valid_keys());
@@ -53,7 +54,8 @@ begin
 end $$;
 comment on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text) is
   'Stores the hash of a new API key; called by the API. Returns kind: created, limit_exceeded (the tenant has '
-  'max_valid_keys), not_found.';
+  'max_valid_keys), not_found (also when the '
+  'prefix is not that of the tenant''s mode).';
 grant execute on function public.create_api_key(uuid, text, text, text, text[], jsonb, uuid, bigint, text)
   to orchestrator;
 

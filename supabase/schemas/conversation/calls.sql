@@ -105,6 +105,7 @@ language sql volatile security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
     'call_id', call_id,
     'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
+    'test', app.is_test_session(session_id),
     'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
     'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
   from taken

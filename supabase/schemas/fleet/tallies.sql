@@ -4,6 +4,8 @@
 -- - A transaction only adds rows to app.tallies, so transactions never wait for each other's counts.
 -- - app.collect_tallies moves them into app.totals. Deleting and adding are one transaction: nothing is counted twice
 --   or lost, whichever orchestrator collects, and whenever it is killed.
+-- - Sessions, calls, results and cost of test mode are not counted: a simulated candidate that leaves would wake an
+--   operator. Machines of test mode are counted, because they are real.
 create table app.tallies (
   id bigint generated always as identity primary key,
   name text not null,
@@ -39,6 +41,12 @@ language sql volatile set search_path = '' as $$
 $$;
 comment on function app.tally(text, numeric, jsonb, uuid) is
   'Adds a value to a counter, or observes a value of a histogram. Null adds nothing.';
+
+create function app.is_test_session(p_session_id uuid) returns boolean
+language sql stable set search_path = '' as $$
+  select coalesce((select s.test from public.interview_sessions s where s.id = p_session_id), false)
+$$;
+comment on function app.is_test_session(uuid) is 'Returns whether the session belongs to a tenant''s test mode.';
 
 create function app.tally_bounds() returns jsonb language sql immutable set search_path = '' as $$
   select '{
@@ -95,6 +103,7 @@ declare
   v_labels jsonb := jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled' else p.path end,
     'region', coalesce(s.region, 'none'));
 begin
+  if s.test then return; end if;
   select * into m from public.machines where id = s.machine_id;
   if exists (select from public.pool_policies o where o.tenant_id = s.tenant_id and o.region = s.region
     and o.ceiling > 0) then
@@ -123,6 +132,7 @@ declare
   v_entries bigint := (select count(*) from public.transcript_entries where session_id = s.id);
 begin
   if s.ready_at is null then perform app.record_start(s); end if;
+  if s.test then return; end if;
   perform app.tally('sessions_ended', 1, jsonb_build_object('outcome', s.outcome, 'reason', s.reason,
     'region', coalesce(s.region, 'none')));
   perform app.tally('tenant_sessions_ended', 1, jsonb_build_object('outcome', s.outcome), s.tenant_id);
@@ -148,11 +158,11 @@ begin
   if v_from < app.rank_of('ready') and new.state_rank >= app.rank_of('ready') and new.ready_at is not null then
     perform app.tally_start(new);
   end if;
-  if v_from < app.rank_of('connecting') and new.state_rank = app.rank_of('connecting') then
+  if v_from < app.rank_of('connecting') and new.state_rank = app.rank_of('connecting') and not new.test then
     perform app.tally('candidate_wait_seconds', extract(epoch from clock_timestamp() - new.ready_at));
   end if;
   if v_from < app.rank_of('ended') and new.state_rank >= app.rank_of('ended') then perform app.tally_end(new); end if;
-  if tg_op = 'UPDATE' and old.epoch > 0 and new.epoch > old.epoch then
+  if tg_op = 'UPDATE' and old.epoch > 0 and new.epoch > old.epoch and not new.test then
     select * into m from public.machines where id = old.machine_id;
     perform app.tally('failovers', 1, jsonb_build_object('reason', coalesce(m.reason, 'booted_again')));
     perform app.tally('failover_seconds', extract(epoch from clock_timestamp()
@@ -189,11 +199,13 @@ begin
   return null;
 end $$;
 comment on function app.tally_usage() is 'Adds up the cost of machines for the metrics. Trigger of machine_usage.';
-create trigger tally_cost after insert on public.machine_usage for each row execute function app.tally_usage();
+create trigger tally_cost after insert on public.machine_usage for each row when (not new.test)
+  execute function app.tally_usage();
 
 create function app.tally_result() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  if app.is_test_session(new.session_id) then return null; end if;
   perform app.tally('results', 1, jsonb_build_object('status', new.status));
   perform app.tally('result_seconds', (select extract(epoch from clock_timestamp() - s.completed_at)
     from public.interview_sessions s where s.id = new.session_id)) where new.attempts <= 1 and new.status = 'done';
@@ -206,6 +218,7 @@ create trigger tally_end after update of status on public.interview_results for 
 create function app.tally_call() returns trigger
 language plpgsql security definer set search_path = '' as $$
 begin
+  if app.is_test_session(new.session_id) then return null; end if;
   perform app.tally('call_setup_seconds', extract(epoch from new.answered_at - new.opened_at),
     jsonb_build_object('provider', new.provider));
   return null;
@@ -240,7 +253,7 @@ declare
 begin
   if p_counts is null then return; end if;
   select * into m from public.machines where id = p_machine_id and epoch = p_epoch for update;
-  if not found then return; end if;
+  if not found or app.is_test_session(m.session_id) then return; end if;
   v_old := case when m.counts_epoch = p_epoch then m.counts else '{}' end;
   for c in select w.*, coalesce((v_old ->> w.key)::bigint, 0) as before from app.worker_counts(p_counts) w loop
     if c.count > c.before then

@@ -163,7 +163,8 @@ create table public.machine_usage (
   recorded_at timestamptz not null default now(),
   standby_cost_usd numeric not null default 0 check (standby_cost_usd >= 0),
   hot_seconds numeric not null default 0 check (hot_seconds >= 0),
-  hot_cost_usd numeric not null default 0 check (hot_cost_usd >= 0)
+  hot_cost_usd numeric not null default 0 check (hot_cost_usd >= 0),
+  test boolean not null default false
 );
 comment on table public.machine_usage is 'Usage and cost of a machine, written once when the machine is gone.';
 comment on column public.machine_usage.machine_id is 'The machine.';
@@ -182,6 +183,7 @@ comment on column public.machine_usage.hot_seconds is
   'Seconds for which it ran as a hot machine, before it had a session.';
 comment on column public.machine_usage.hot_cost_usd is
   'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
+comment on column public.machine_usage.test is 'True for a machine of a tenant''s test mode. Never part of a total.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
 create index machine_usage_recorded on public.machine_usage (recorded_at) include (cost_usd, standby_cost_usd,
   hot_cost_usd);

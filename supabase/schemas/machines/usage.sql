@@ -25,13 +25,14 @@ declare
   v_count integer;
 begin
   insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
-    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd)
+    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
     select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
       greatest(0, (r ->> 'started_seconds')::numeric),
       greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
-      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric
+      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
     from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
       and m.state = 'destroyed'
+      join public.tenants t on t.id = m.tenant_id
     on conflict (machine_id) do nothing;
   get diagnostics v_count = row_count;
   update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid

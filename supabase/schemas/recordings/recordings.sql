@@ -13,9 +13,10 @@ begin
 end $$;
 comment on function app.plan_video() is
   'Plans a session''s recording when its worker is ready, so that the upload token exists when the candidate joins, '
-  'and closes the recording when the session ends. Trigger of interview_sessions.';
+  'and closes the recording when the session ends. Nothing is recorded in a test session. Trigger of '
+  'interview_sessions.';
 create trigger plan_video after update of status on public.interview_sessions for each row
-  when (new.settings ->> 'record_video' = 'true' and new.state_rank > old.state_rank)
+  when (new.settings ->> 'record_video' = 'true' and not new.test and new.state_rank > old.state_rank)
   execute function app.plan_video();
 
 create function app.stop_recording(p_session_id uuid) returns void

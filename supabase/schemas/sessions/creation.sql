@@ -73,7 +73,7 @@ declare
 begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
-    status, settings, metadata, regions, region, region_reason, simulated, max_duration_ms, placement, admission,
+    status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement, admission,
     scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
@@ -84,8 +84,8 @@ begin
         when x ->> 'begin' = 'scheduled' then 'scheduled' else 'pending' end,
       coalesce(x -> 'settings', '{}'), coalesce(x -> 'metadata', '{}'),
       array(select jsonb_array_elements_text(x -> 'regions')), x ->> 'region',
-      x ->> 'region_reason', (x ->> 'simulated')::boolean, (x ->> 'max_duration_ms')::integer,
-      coalesce(x ->> 'placement', 'now'),
+      x ->> 'region_reason', (x ->> 'simulated')::boolean or (x ->> 'test')::boolean, (x ->> 'test')::boolean,
+      (x ->> 'max_duration_ms')::integer, coalesce(x ->> 'placement', 'now'),
       coalesce(x ->> 'admission', 'reject'), d.due, x ->> 'begin' in ('now', 'on_join'),
       case x ->> 'begin' when 'queued' then clock_timestamp() end,
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
@@ -303,7 +303,7 @@ begin
       insert into public.positions (id, tenant_id, title, description)
         values ((r ->> 'position_id')::uuid, p_tenant_id, r #>> '{position,title}', r #>> '{position,description}');
     end if;
-    v_accepted := v_accepted || (r || v_judged || jsonb_build_object('region', v_region, 'n', v_n));
+    v_accepted := v_accepted || (r || v_judged || jsonb_build_object('region', v_region, 'n', v_n, 'test', t.test));
     if v_judged ->> 'begin' in ('now', 'on_join') then v_live := v_live + 1; end if;
     if v_judged ->> 'begin' = 'queued' then v_queued := v_queued + 1; end if;
     if r ->> 'idempotency_key' is not null then

@@ -11,7 +11,7 @@ begin
   return jsonb_build_object(
     'session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status, 'outcome', s.outcome, 'reason', s.reason,
     'presence', s.presence, 'region', s.region, 'region_reason', s.region_reason, 'fly_machine_id', s.fly_machine_id,
-    'epoch', s.epoch, 'simulated', s.simulated, 'metadata', s.metadata,
+    'epoch', s.epoch, 'simulated', s.simulated, 'test', s.test, 'metadata', s.metadata,
     'settings', case when p_brief then '{}' else s.settings end,
     'max_duration_ms', s.max_duration_ms, 'end_requested_at', s.end_requested_at,
     'transcript_revision', s.transcript_revision,

@@ -37,6 +37,7 @@ create table public.interview_sessions (
   machine_id uuid,
   fly_machine_id text,
   simulated boolean not null default false,
+  test boolean not null default false,
   max_duration_ms integer not null default 3000000 check (max_duration_ms between 1000 and 10800000),
   end_requested_at timestamptz,
   transcript_revision integer not null default 0,
@@ -105,7 +106,9 @@ comment on column public.interview_sessions.epoch is
 comment on column public.interview_sessions.machine_id is 'The machine that holds the assignment.';
 comment on column public.interview_sessions.fly_machine_id is 'Fly''s id of the machine that serves the session.';
 comment on column public.interview_sessions.simulated is
-  'True if the local voice provider is used instead of a real one.';
+  'True if the interviewer is not a real voice provider''s: local development, or a test session.';
+comment on column public.interview_sessions.test is
+  'True for a session of a tenant''s test mode: interviewer and candidate are synthetic, everything else is real.';
 comment on column public.interview_sessions.max_duration_ms is
   'Maximum duration of the interview, milliseconds: with extra time, and with the time that a lost worker took.';
 comment on column public.interview_sessions.end_requested_at is

@@ -4,6 +4,8 @@
 -- - Every function takes the tenant as an argument. A row of another tenant is answered as if it did not exist.
 -- - An administrative act and its audit entry are one transaction. p_by = {actor, remote_address, request_id}.
 -- - Every step of onboarding and removal may be repeated; it continues from what exists.
+-- - Test mode is a tenant of its own that belongs to a live one (live_tenant_id), so that no query needs a condition to
+--   keep live and test rows apart.
 -- - A tenant's row is locked FOR NO KEY UPDATE. A stronger lock would block every insert that refers to it.
 
 create table public.tenants (
@@ -29,6 +31,8 @@ create table public.tenants (
   usage_days integer default 800 check (usage_days >= 90),
   on_consent_withdrawn text not null default 'erase_interview' check (on_consent_withdrawn in ('erase_interview',
     'erase_candidate', 'review')),
+  live_tenant_id uuid unique references public.tenants (id),
+  test boolean not null generated always as (live_tenant_id is not null) stored,
   constraint required_consent_has_a_text check (not require_consent or consent_text_version is not null)
 );
 comment on table public.tenants is 'Customer organisations. Each has its own Fly apps, network, keys, quotas and rows.';
@@ -64,6 +68,9 @@ comment on column public.tenants.usage_days is
 comment on column public.tenants.on_consent_withdrawn is
   'What follows when a candidate withdraws consent: erase_interview, erase_candidate or review (an operator decides). '
   'Copied to new sessions.';
+comment on column public.tenants.live_tenant_id is
+  'Set for the test mode of a tenant: the live tenant to which it belongs. Never changes.';
+comment on column public.tenants.test is 'True for the test mode of a tenant. Its keys begin with gr_test_.';
 create trigger touch before update on public.tenants for each row execute function app.touch();
 
 create table public.consent_texts (

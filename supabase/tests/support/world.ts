@@ -216,6 +216,12 @@ function sessionTargets(owner: Owner): Record<string, Target> {
     consents: flagRow(consent, ['id'], { text_version: 'x' }, fresh(consent, bare)),
     session_phases: flagRow(of, ['session_id'], { attempts: 9 }, bare),
     webhook_deliveries: flagRow(delivery, ['id'], { type: 'x' }, fresh(delivery)),
+    simulations: flagRow(
+      { ...of, script: 'leaves' },
+      ['session_id'],
+      { script: 'completes' },
+      { ...bare, script: 'leaves' },
+    ),
   };
 }
 
@@ -253,7 +259,7 @@ const order = [
   'tenants', 'consent_texts', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
   'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'interview_sessions', 'machines', 'realtime_calls',
   'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'transcript_writes', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
-  'machine_usage', 'consents', 'session_phases', 'webhook_deliveries', 'orchestrators', 'duties', 'rate_limits', 'region_drains', 'brake_holds',
+  'machine_usage', 'consents', 'session_phases', 'webhook_deliveries', 'simulations', 'orchestrators', 'duties', 'rate_limits', 'region_drains', 'brake_holds',
 ]; // biome-ignore format: a list to be read across
 
 const literal = (value: unknown): unknown =>
