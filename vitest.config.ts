@@ -10,7 +10,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['{shared,orchestrator,session-worker,client,infra/*,tools}/**/*.test.ts'],
+          include: ['{shared,orchestrator,session-worker,client,server-client,infra/*,tools}/**/*.test.ts'],
           exclude: ['**/node_modules/**'],
           ...patient,
         },

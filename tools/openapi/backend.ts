@@ -1,4 +1,4 @@
-import type { components, operations, paths } from './types.ts';
+import type { components, operations, paths } from '../../server-client/src/api-types.ts';
 
 /**
  * A backend of a platform, written against the types that openapi-typescript generates from the OpenAPI document, and

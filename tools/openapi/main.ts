@@ -5,12 +5,14 @@ import { parseArgs } from 'node:util';
 import { bin, root, run } from '../gate/command.ts';
 import { startStack } from '../stack/stack.ts';
 import { createBackend } from './backend.ts';
+import { clientOperations } from './client-operations.ts';
 
 /**
  * `npm run openapi -- [--write] [--json]`: what other programs make of docs/openapi.json.
  *
  * - Redocly's linter has neither an error nor a warning (redocly.yaml).
- * - openapi-typescript makes types.ts, which is committed; `--write` writes it.
+ * - openapi-typescript makes the types of server-client/, and operations.ts beside them has a method for each operation. Both
+ *   are committed; `--write` writes them.
  * - The types of both generators have `unknown` only where a platform, or the audit log, may put anything.
  * - A backend compiles strictly against the types, and runs against the local cloud.
  *
@@ -20,7 +22,9 @@ import { createBackend } from './backend.ts';
 const here = path.join(root, 'tools/openapi');
 const programs = path.join(here, 'programs');
 const document = path.join(root, 'docs/openapi.json');
-const types = path.join(here, 'types.ts');
+const client = path.join(root, 'server-client/src');
+const types = path.join(client, 'api-types.ts');
+const methods = path.join(client, 'operations.ts');
 const program = (name: string): string => path.join(programs, 'node_modules/.bin', name);
 
 async function must(command: string, args: string[], cwd = root): Promise<string> {
@@ -63,7 +67,15 @@ async function generate(dir: string, write: boolean): Promise<void> {
   mustKnow('openapi-typescript', text);
   if (write) writeFileSync(types, text);
   if (readFileSync(types, 'utf8') !== text)
-    throw new Error('tools/openapi/types.ts is not what the document makes: npm run openapi -- --write');
+    throw new Error('server-client/src/api-types.ts is not what the document makes: npm run openapi -- --write');
+}
+
+/** A unit test compares the file with the document (client-operations.test.ts). */
+function generateMethods(write: boolean): void {
+  const text = clientOperations(JSON.parse(readFileSync(document, 'utf8')));
+  if (write) writeFileSync(methods, text);
+  if (readFileSync(methods, 'utf8') !== text)
+    throw new Error('server-client/src/operations.ts is not what the document makes: npm run openapi -- --write');
 }
 
 async function generateHey(dir: string): Promise<void> {
@@ -113,6 +125,7 @@ async function main(): Promise<number> {
     ['the linter has no error and no warning', lint],
     ['openapi-typescript knows every type', () => generate(dir, values.write)],
     ['@hey-api/openapi-ts knows every type', () => generateHey(dir)],
+    ['the server client has a method for each operation', async () => generateMethods(values.write)],
     ['a backend compiles strictly', compile],
     ['the backend runs', runBackend],
   ];

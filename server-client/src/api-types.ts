@@ -1499,6 +1499,8 @@ export interface components {
             transcript_days: number | null;
             video_days: number | null;
             audit_days: number | null;
+            event_days: number | null;
+            usage_days: number | null;
             max_live_sessions: number;
             max_duration_minutes: number;
             starts_per_minute: number | null;
@@ -1682,6 +1684,8 @@ export interface components {
         ProviderCredentialList: {
             data: {
                 provider: string;
+                /** @description Where the key is valid. Null: at the base URL of the deployment. */
+                base_url: string | null;
                 /** Format: date-time */
                 created_at: string;
                 /** Format: date-time */
@@ -8122,6 +8126,8 @@ export interface operations {
                      *           "transcript_days": null,
                      *           "video_days": null,
                      *           "audit_days": null,
+                     *           "event_days": 90,
+                     *           "usage_days": 800,
                      *           "max_live_sessions": 100,
                      *           "starts_per_minute": null,
                      *           "max_standby": 0,
@@ -8295,8 +8301,14 @@ export interface operations {
                     interviewer_template?: string | null;
                     /** @description Days after a session's end; null: never deleted. */
                     transcript_days?: number | null;
+                    /** @description Days after a session's end; null: never deleted. */
                     video_days?: number | null;
+                    /** @description Null: never deleted. */
                     audit_days?: number | null;
+                    /** @description Default 90. Null: never deleted. */
+                    event_days?: number | null;
+                    /** @description Default 800. Null: never deleted. */
+                    usage_days?: number | null;
                     /** @description At least 1: to admit no session, suspend the tenant. */
                     max_live_sessions?: number;
                     max_duration_minutes?: number;
@@ -8334,6 +8346,8 @@ export interface operations {
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
+                     *       "event_days": 90,
+                     *       "usage_days": 800,
                      *       "max_live_sessions": 50,
                      *       "starts_per_minute": null,
                      *       "max_standby": 10,
@@ -8519,6 +8533,8 @@ export interface operations {
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
+                     *       "event_days": 90,
+                     *       "usage_days": 800,
                      *       "max_live_sessions": 100,
                      *       "starts_per_minute": null,
                      *       "max_standby": 0,
@@ -8835,8 +8851,14 @@ export interface operations {
                     interviewer_template?: string | null;
                     /** @description Days after a session's end; null: never deleted. */
                     transcript_days?: number | null;
+                    /** @description Days after a session's end; null: never deleted. */
                     video_days?: number | null;
+                    /** @description Null: never deleted. */
                     audit_days?: number | null;
+                    /** @description Default 90. Null: never deleted. */
+                    event_days?: number | null;
+                    /** @description Default 800. Null: never deleted. */
+                    usage_days?: number | null;
                     /** @description At least 1: to admit no session, suspend the tenant. */
                     max_live_sessions?: number;
                     max_duration_minutes?: number;
@@ -8867,6 +8889,8 @@ export interface operations {
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
+                     *       "event_days": 90,
+                     *       "usage_days": 800,
                      *       "max_live_sessions": 100,
                      *       "starts_per_minute": null,
                      *       "max_standby": 0,
@@ -9085,6 +9109,8 @@ export interface operations {
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
+                     *       "event_days": 90,
+                     *       "usage_days": 800,
                      *       "max_live_sessions": 50,
                      *       "starts_per_minute": null,
                      *       "max_standby": 10,
@@ -9298,6 +9324,8 @@ export interface operations {
                      *       "transcript_days": null,
                      *       "video_days": null,
                      *       "audit_days": null,
+                     *       "event_days": 90,
+                     *       "usage_days": 800,
                      *       "max_live_sessions": 50,
                      *       "starts_per_minute": null,
                      *       "max_standby": 10,
@@ -11749,6 +11777,7 @@ export interface operations {
                      *       "data": [
                      *         {
                      *           "provider": "openai",
+                     *           "base_url": null,
                      *           "created_at": "2026-12-01T09:00:00Z",
                      *           "updated_at": "2026-12-01T09:00:00Z"
                      *         }
@@ -11882,6 +11911,8 @@ export interface operations {
                  */
                 "application/json": {
                     api_key: string;
+                    /** @description Where the key is valid, such as https://eu.api.openai.com/v1 for a project of that region. Must be a host of the provider. Default: that of the deployment. */
+                    base_url?: string | null;
                 };
             };
         };
