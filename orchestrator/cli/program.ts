@@ -5,6 +5,7 @@ import type { Register, Run } from './command.ts';
 import { deployOrchestratorCommand } from './commands/deploy-orchestrator.ts';
 import { deployWorkerCommand } from './commands/deploy-worker.ts';
 import { doctorCommand } from './commands/doctor.ts';
+import { listenCommand } from './commands/listen.ts';
 import { migrateCommand } from './commands/migrate.ts';
 import { secretsCommand } from './commands/secrets.ts';
 import { sessionsCommand } from './commands/sessions.ts';
@@ -23,6 +24,7 @@ const commands: Register[] = [
   deployCommand,
   smokeCommand,
   sessionsCommand,
+  listenCommand,
 ];
 
 interface GlobalOptions {
