@@ -8,6 +8,8 @@ import { build } from 'esbuild';
  * Builds the candidate's page into a folder: `index.html`, and script and style under names that change with their content,
  * so that a browser may keep them for ever. Each file lies there as `.br` and `.gz` too: nothing is compressed while serving.
  * The components are written for React and built on preact/compat, which is a third of its weight.
+ *
+ *   node client/build.ts [FOLDER]   default: client/dist
  */
 const alias = {
   react: 'preact/compat',
@@ -61,3 +63,6 @@ export async function buildClient(
   await write(outdir, 'index.html', Buffer.from(html));
   return { dir: outdir };
 }
+
+if (process.argv[1] === import.meta.filename)
+  await buildClient(process.argv[2] ?? path.join(import.meta.dirname, 'dist'));

@@ -1,4 +1,5 @@
-# The orchestrator's image: the bundles of the orchestrator and of `greenroom`, and the candidate's page. Built from the root of the repository:
+# The orchestrator's image: the bundles of the orchestrator and of `greenroom`, the candidate's page and the
+# operators' dashboard. Built from the root of the repository:
 #
 #   docker build -f infra/docker/orchestrator.Dockerfile --build-arg SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) -t orchestrator .
 FROM node:24-bookworm-slim AS build
@@ -14,6 +15,7 @@ RUN mkdir -p /rootfs/usr/local/bin /rootfs/app \
  && cp /usr/bin/tini-static /rootfs/usr/local/bin/tini \
  && node orchestrator/build.ts /rootfs/app \
  && node client/build.ts /rootfs/app/room \
+ && node orchestrator/dashboard/build.ts /rootfs/app/dashboard \
  && cp -r supabase/migrations /rootfs/app/migrations \
  && find /rootfs -exec touch -h -d @${SOURCE_DATE_EPOCH} {} +
 
@@ -27,7 +29,8 @@ LABEL org.opencontainers.image.title="greenroom-orchestrator" \
 RUN useradd --system --uid 65532 --user-group --no-create-home --home-dir / orchestrator
 COPY --from=build /rootfs/ /
 ENV NODE_ENV=production \
-    ROOM_DIR=/app/room
+    ROOM_DIR=/app/room \
+    DASHBOARD_DIR=/app/dashboard
 USER 65532:65532
 EXPOSE 8080
 # The program is the command, so that Fly's release command can name the other one (/app/greenroom.mjs migrate).

@@ -51,6 +51,8 @@ const settings = {
   crashAt: ['CRASH_AT', optional(text)],
   /** Folder with the files of the candidate's room page. */
   roomDir: ['ROOM_DIR', text.default(path.resolve(import.meta.dirname, '../../client/dist'))],
+  /** Folder with the files of the operators' dashboard. */
+  dashboardDir: ['DASHBOARD_DIR', text.default(path.resolve(import.meta.dirname, '../dashboard/dist'))],
   /**
    * URL of the Edge Function that receives transcript entries which a browser could not send over its socket.
    */
@@ -65,7 +67,7 @@ const settings = {
   },
   ops: {
     host: ['OPS_HOST', text.default('127.0.0.1')],
-    /** Port of `/metrics`. Unset: it is not served. */
+    /** Port of `/metrics`, the operators' API and the dashboard. Unset: they are not served. */
     port: ['OPS_PORT', optional(integer(0, 65_535))],
   },
   keys: {

@@ -356,6 +356,7 @@ function operatorApiOf(ground: Ground, { door, fleet, onChange }: Parts, refresh
     rates: { guest: config.fly.guest },
     forecast: { buildMs: deadlines.standbyBuildMs },
     deployment: { deployment_id, public_url, version },
+    dashboardDir: config.dashboardDir,
   };
 }
 

@@ -9,12 +9,13 @@ import { registerUnknownRoutes } from './api/unknown-routes.ts';
 import type { Deps } from './deps.ts';
 import { parseQuery } from './http/queries.ts';
 import { actRoutes } from './ops/acts/routes.ts';
+import { dashboardRoutes } from './ops/dashboard.ts';
 import { documentRoutes } from './ops/reading/documents.ts';
 import { listRoutes } from './ops/reading/lists.ts';
 import { signInRoutes } from './ops/sign-in.ts';
 
 /**
- * The operators' HTTP application. It has its own listener (OPS_HOST, OPS_PORT), the one of `/metrics`: nothing of it can be
+ * The operators' HTTP application: their API and the dashboard. It has its own listener (OPS_HOST, OPS_PORT), the one of `/metrics`: nothing of it can be
  * reached through the public address.
  */
 const bodyLimitBytes = 65_536;
@@ -51,6 +52,7 @@ export async function buildOpsApp({ operatorApi, logger }: Deps): Promise<Fastif
   await app.register(documentRoutes(operatorApi), { prefix });
   await app.register(listRoutes(operatorApi), { prefix });
   await app.register(actRoutes(operatorApi), { prefix });
+  await app.register(dashboardRoutes(operatorApi));
   await app.ready();
   return app;
 }

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { stop as stopBuilder } from 'esbuild';
 import { buildClient } from '../../client/build.ts';
 import { buildOrchestrator } from '../../orchestrator/build.ts';
+import { buildDashboard } from '../../orchestrator/dashboard/build.ts';
 import { buildWorker } from '../../session-worker/build.ts';
 import type { ImageName } from './build.ts';
 
@@ -42,8 +43,13 @@ async function addProgram(name: ImageName, into: string): Promise<Content> {
   }
   await buildOrchestrator(app);
   await buildClient(path.join(app, 'room'));
+  await buildDashboard(path.join(app, 'dashboard'));
   cpSync(path.join(root, 'supabase/migrations'), path.join(app, 'migrations'), { recursive: true });
-  return { entrypoint: [node], cmd: ['/app/orchestrator.mjs'], env: ['NODE_ENV=production', 'ROOM_DIR=/app/room'] };
+  return {
+    entrypoint: [node],
+    cmd: ['/app/orchestrator.mjs'],
+    env: ['NODE_ENV=production', 'ROOM_DIR=/app/room', 'DASHBOARD_DIR=/app/dashboard'],
+  };
 }
 
 const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex');

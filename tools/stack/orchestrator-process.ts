@@ -8,6 +8,8 @@ import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
 /** A running orchestrator: a real process with the environment that an operator would set. */
 export interface OrchestratorProcess {
   url: string;
+  /** The address of the operators' API, if it has one. */
+  opsUrl: string | undefined;
   pid: number;
   /** What it was started with. */
   environment: Record<string, string>;
@@ -79,6 +81,7 @@ export async function startOrchestrator(
   }
   return {
     url,
+    opsUrl: environment.OPS_PORT === undefined ? undefined : `http://127.0.0.1:${environment.OPS_PORT}`,
     pid: child.pid as number,
     environment,
     log,

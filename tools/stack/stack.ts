@@ -3,10 +3,12 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { type LocalCloud, type LocalCloudOptions, startLocalCloud } from '@greenroom/local-cloud/cloud.ts';
+import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
 import { publicPart } from '@greenroom/local-cloud/supabase/tokens.ts';
 import { stop as stopBuilder } from 'esbuild';
 import { buildClient } from '../../client/build.ts';
 import { createRegistryClient } from '../../orchestrator/cli/deploy/registry.ts';
+import { buildDashboard } from '../../orchestrator/dashboard/build.ts';
 import { buildWorker } from '../../session-worker/build.ts';
 import { rehearse } from '../../session-worker/rehearse.ts';
 import { serveFunction } from './edge-functions.ts';
@@ -37,6 +39,8 @@ export interface StackOptions {
   voice?: LocalCloudOptions['voice'];
   /** Serve the Edge Function `interview-transcript` in its own Deno process. Default false. */
   transcriptUploads?: boolean;
+  /** Serve the operators' API and the dashboard at a port of each orchestrator's own. Default false. */
+  dashboard?: boolean;
   /** Port of the public address. Default: any free one. */
   publicPort?: number;
   /** Key and certificate of the public address. Whoever calls it must trust the certificate. Default: it is http. */
@@ -113,7 +117,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     if (options.dir === undefined) rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
   };
 
-  const built = Promise.all([buildWorker(path.join(dir, 'image')), buildClient(path.join(dir, 'room'))]).finally(() =>
+  const dashboardDir = path.join(dir, 'dashboard');
+  const built = Promise.all([
+    buildWorker(path.join(dir, 'image')),
+    buildClient(path.join(dir, 'room')),
+    options.dashboard ? buildDashboard(dashboardDir) : undefined,
+  ]).finally(() =>
     // esbuild runs as a separate process that would stay alive.
     stopBuilder(),
   );
@@ -163,6 +172,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
       DEPLOYMENT_ID: deploymentId,
       LOG_LEVEL: 'info',
       ROOM_DIR: room.dir,
+      DASHBOARD_DIR: dashboardDir,
       SUPABASE_URL: cloud.supabase.url,
       SUPABASE_PUBLISHABLE_KEY: cloud.supabase.publishableKey,
       DB_SIGNING_KEY: JSON.stringify(keys.db),
@@ -189,8 +199,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
     };
     const isLocal = environment.SUPABASE_URL === cloud.supabase.url && environment.FLY_API_URL === cloud.fly.apiUrl;
     const addOrchestrator = async (extra: Record<string, string> = {}, main?: string) => {
+      const ops: Record<string, string> = options.dashboard ? { OPS_PORT: String(await freePort()) } : {};
       const orchestrator = await startOrchestrator(
-        { ...environment, ...extra },
+        { ...environment, ...ops, ...extra },
         (line) => log('orchestrator', line),
         main,
       );

@@ -60,6 +60,7 @@ async function main(): Promise<number> {
     },
     // A person listens: speak at normal speed.
     voice: { turns: 4, paceMs: 2_500 },
+    dashboard: true,
     transcriptUploads: !services.some(({ name, real }) => real && name === 'Supabase'),
     ...(logs ? { log: (part: string, line: string) => print(`[${part}] ${line}`) } : {}),
   });
@@ -99,6 +100,7 @@ ${services.map(({ name, real, note }) => `  ${name.padEnd(12)} ${real ? 'real   
 
   API          ${stack.publicUrl}/api        (reference: ${stack.publicUrl}/docs)
   API key      ${stack.tenant.apiKey}   (tenant demo, every scope)
+  Dashboard    ${stack.orchestrators[0]?.opsUrl}   (sign in with the operator's token)
   Operator     ${stack.operatorToken}
   Health       ${stack.publicUrl}/readyz
 

@@ -28,7 +28,9 @@ const secretVariables = new Set([
 /** The Machines API refuses variables whose names begin with FLY_ in a configuration; as secrets they are accepted. */
 const isSecret = (name: string): boolean => secretVariables.has(name) || name.startsWith('FLY_');
 /** Variables set by the image, by Fly or by fly.orchestrator.toml. */
-const ofTheMachine = new Set(['HOST', 'PORT', 'OPS_HOST', 'OPS_PORT', 'ROOM_DIR', 'CRASH_AT', 'WORKER_IMAGE']);
+const ofTheMachine = new Set([
+  ...['HOST', 'PORT', 'OPS_HOST', 'OPS_PORT', 'ROOM_DIR', 'DASHBOARD_DIR', 'CRASH_AT', 'WORKER_IMAGE'],
+]);
 
 export interface FlySettings {
   apiUrl: string;

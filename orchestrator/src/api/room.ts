@@ -1,9 +1,5 @@
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
-import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { z } from 'zod';
+import { assetPath, createStaticFiles } from '../http/static-files.ts';
 import { sessionParams } from './sessions.ts';
 
 /**
@@ -18,29 +14,6 @@ export interface RoomRoutesDeps {
   /** The video provider, to which the page uploads recordings. Null: nothing is recorded. */
   video: { url: string } | null;
 }
-
-const types: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8',
-  '.js': 'text/javascript; charset=utf-8',
-  '.css': 'text/css; charset=utf-8',
-  '.json': 'application/json; charset=utf-8',
-  '.map': 'application/json; charset=utf-8',
-  '.svg': 'image/svg+xml',
-  '.png': 'image/png',
-  '.ico': 'image/x-icon',
-  '.woff2': 'font/woff2',
-};
-
-const encodings = [
-  { encoding: 'br', ending: '.br' },
-  { encoding: 'gzip', ending: '.gz' },
-] as const;
-/** Matches file names that contain a hash of the content. */
-const hashed = /-[A-Z0-9]{8}\.(?:js|css)$/;
-const forEver = 'public, max-age=31536000, immutable';
-
-// No segment begins with a dot, so a path cannot leave the folder or name a hidden file.
-const assetPath = z.object({ '*': z.string().regex(/^(?:[\w-][\w.-]*\/)*[\w-][\w.-]*$/) });
 
 /**
  * @param uploadUrl where the page uploads transcript entries that it could not send over its socket
@@ -66,32 +39,13 @@ export function roomRoutes({ roomDir, publicUrl, transcriptUploadUrl, video }: R
     'content-security-policy': contentSecurityPolicy(publicUrl, transcriptUploadUrl, video?.url),
     'permissions-policy': 'microphone=(self), camera=(self), geolocation=()',
   };
-  const read = (name: string) => readFile(path.join(roomDir, name)).catch(() => undefined);
-  /** The best encoding that the browser accepts. The build writes compressed versions beside each file. */
-  const readBest = async (name: string, accepted: string) => {
-    for (const { encoding, ending } of encodings) {
-      const file = accepted.includes(encoding) ? await read(`${name}${ending}`) : undefined;
-      if (file) return { file, encoding };
-    }
-    const file = await read(name);
-    return file && { file, encoding: undefined };
-  };
-  const sendFile = async (reply: FastifyReply, name: string, accepted = ''): Promise<FastifyReply> => {
-    const type = types[path.extname(name)];
-    const found = type === undefined ? undefined : await readBest(name, accepted);
-    if (found === undefined || type === undefined) throw new AppError('not_found', { detail: 'No such page.' });
-    if (found.encoding) reply.header('content-encoding', found.encoding);
-    return reply
-      .headers({ ...headers, vary: 'accept-encoding', 'cache-control': hashed.test(name) ? forEver : 'no-cache' })
-      .type(type)
-      .send(found.file);
-  };
+  const sendFile = createStaticFiles(roomDir, headers);
   return async (app) => {
     app.get('/join/:id', { schema: { hide: true, params: sessionParams } }, async (request, reply) =>
-      sendFile(reply, 'index.html', request.headers['accept-encoding']),
+      sendFile(request, reply, 'index.html'),
     );
     app.get('/join-assets/*', { schema: { hide: true, params: assetPath } }, async (request, reply) =>
-      sendFile(reply, request.params['*'], request.headers['accept-encoding']),
+      sendFile(request, reply, request.params['*']),
     );
   };
 }

@@ -4,11 +4,14 @@ language sql stable set search_path = '' as $$
     select p.path, count(*) as starts,
       round(percentile_cont(0.5) within group (order by p.start_ms)) as p50_ms,
       round(percentile_cont(0.95) within group (order by p.start_ms)) as p95_ms,
-      round(percentile_cont(0.99) within group (order by p.start_ms)) as p99_ms, max(p.start_ms) as max_ms
+      round(percentile_cont(0.99) within group (order by p.start_ms)) as p99_ms, max(p.start_ms) as max_ms,
+      count(*) filter (where p.start_ms > case p.path when 'hot' then 100 when 'standby' then 2000 else 6000 end)
+        as slow
     from public.session_phases p where p.ready_at > p_since and p.path is not null group by p.path) x
 $$;
 comment on function app.start_figures(timestamptz) is
-  'Returns for each path how many sessions became ready since then, and percentiles of how long that took, ms.';
+  'Returns for each path how many sessions became ready since then, percentiles of how long that took, ms, and how '
+  'many took longer than their path allows.';
 
 create function public.ops_overview() returns jsonb
 language sql stable security definer set search_path = '' as $$

@@ -1,0 +1,77 @@
+/** Requests to the operators' API of this address. The types of its answers are those of the API itself. */
+interface Problem {
+  status: number;
+  title: string;
+  detail?: string;
+  code: string;
+  request_id?: string;
+  errors?: Array<{ field: string; message: string }>;
+  /** It is already so: another operator was faster. */
+  already?: boolean;
+}
+
+/** `status` 0: no answer. */
+export class ApiError extends Error {
+  readonly status: number;
+  readonly requestId: string | undefined;
+  readonly already: boolean;
+
+  constructor({ status, title, detail, request_id, errors, already }: Problem) {
+    const fields = (errors ?? []).map(({ field, message }) => `${field}: ${message}`).join('; ');
+    super([detail ?? title, fields].filter((text) => text !== '').join(' '));
+    this.status = status;
+    this.requestId = request_id;
+    this.already = already === true;
+  }
+}
+
+async function problemIn(answer: Response): Promise<Problem> {
+  try {
+    return (await answer.json()) as Problem;
+  } catch {
+    return { status: answer.status, title: `The orchestrator answered ${answer.status}.`, code: 'unknown' };
+  }
+}
+
+async function ask(path: string, init: RequestInit): Promise<Response> {
+  const headers = { 'greenroom-dashboard': '1', ...init.headers };
+  let answer: Response;
+  try {
+    answer = await fetch(`/ops/api/${path}`, { ...init, headers });
+  } catch (error) {
+    if (init.signal?.aborted) throw error;
+    throw new ApiError({ status: 0, title: 'The orchestrator does not answer.', code: 'away' });
+  }
+  if (!answer.ok) throw new ApiError(await problemIn(answer));
+  return answer;
+}
+
+/** @param path below `/ops/api/`, with its query. Throws ApiError. */
+export const get = async <T>(path: string, signal: AbortSignal): Promise<T> =>
+  (await ask(path, { signal })).json() as Promise<T>;
+
+/** Throws ApiError. */
+export async function send<T>(method: 'POST' | 'PUT', path: string, body: object): Promise<T> {
+  const headers = { 'content-type': 'application/json' };
+  const answer = await ask(path, { method, headers, body: JSON.stringify(body) });
+  return (answer.status === 204 ? undefined : await answer.json()) as T;
+}
+
+export type Search = Record<string, string | string[]>;
+
+/** A query string; a list becomes a repeated name. */
+export function queryOf(search: Search): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(search))
+    for (const one of [value].flat()) if (one !== '') query.append(name, one);
+  return query.toString();
+}
+
+export function searchOf(query: string): Search {
+  const found: Search = {};
+  for (const [name, value] of new URLSearchParams(query)) {
+    const held = found[name];
+    found[name] = held === undefined ? value : [held, value].flat();
+  }
+  return found;
+}

@@ -1,0 +1,31 @@
+import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { RouterProvider } from '@tanstack/react-router';
+import { StrictMode } from 'react';
+import { createRoot } from 'react-dom/client';
+import { ApiError } from './api.ts';
+import { LiveProvider } from './live.tsx';
+import { router } from './router.tsx';
+import { onRefused, SignedIn } from './session.tsx';
+
+const client: QueryClient = new QueryClient({
+  queryCache: new QueryCache({ onError: (error) => onRefused(client, error) }),
+  defaultOptions: {
+    queries: {
+      // What the API refuses it refuses again.
+      retry: (count, error) => count < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 500),
+      retryDelay: (count) => 1_000 * 2 ** count,
+    },
+  },
+});
+
+createRoot(document.getElementById('root') as HTMLElement).render(
+  <StrictMode>
+    <QueryClientProvider client={client}>
+      <LiveProvider>
+        <SignedIn>
+          <RouterProvider router={router} />
+        </SignedIn>
+      </LiveProvider>
+    </QueryClientProvider>
+  </StrictMode>,
+);

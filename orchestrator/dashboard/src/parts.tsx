@@ -1,0 +1,251 @@
+import type { UseQueryResult } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
+import { createContext, type ReactNode, useContext, useEffect, useState } from 'react';
+import type { ApiError } from './api.ts';
+import { duration, fullTime, type Tone, timeIn, toneOf, words, type Zone } from './format.ts';
+import { useNow, usePause } from './live.tsx';
+
+/** Small parts that several views use. */
+export const ZoneContext = createContext<Zone>('utc');
+
+/** A state: a word, with a colour and a shape. */
+export function State({ value, tone = toneOf(value) }: { value: string; tone?: Tone }) {
+  return (
+    <span className="state" data-tone={tone}>
+      {words(value)}
+    </span>
+  );
+}
+
+const unknown = <span className="soft">–</span>;
+
+export const orDash = (value: ReactNode): ReactNode =>
+  value === null || value === undefined || value === '' ? unknown : value;
+
+export function When({ at }: { at: string | number | null }) {
+  const zone = useContext(ZoneContext);
+  if (at === null) return unknown;
+  const ms = typeof at === 'number' ? at : Date.parse(at);
+  return (
+    <time dateTime={new Date(ms).toISOString()} title={fullTime(ms)}>
+      {timeIn(zone, ms, Date.now())}
+    </time>
+  );
+}
+
+/** How long ago, or until when, in words. */
+export function Age({ since, until }: { since: string | null; until?: string | null }) {
+  const now = useNow();
+  if (since === null) return unknown;
+  const from = Date.parse(since);
+  return (
+    <span className="number" title={fullTime(from)}>
+      {duration(Math.max(0, (until ? Date.parse(until) : now) - from))}
+    </span>
+  );
+}
+
+export function Ms({ value }: { value: number | null }) {
+  return value === null ? unknown : <span className="number">{duration(value)}</span>;
+}
+
+/** An id: short to read, whole to copy. */
+export function Id({ value, whole = false }: { value: string | null; whole?: boolean }) {
+  const [copied, setCopied] = useState(false);
+  if (value === null) return unknown;
+  const copy = async () => {
+    await navigator.clipboard?.writeText(value).catch(() => undefined);
+    setCopied(true);
+    setTimeout(() => setCopied(false), 1_500);
+  };
+  return (
+    <span className="id">
+      <code title={value}>{whole ? value : value.slice(0, 8)}</code>
+      <button type="button" className="copy" onClick={() => void copy()} aria-label={`Copy ${value}`}>
+        {copied ? 'copied' : 'copy'}
+      </button>
+    </span>
+  );
+}
+
+type Target = 'sessions' | 'machines' | 'tenants';
+
+/** An id that leads to the page of its thing. @param row the keys j and k stop there */
+export function IdLink({
+  to,
+  id,
+  row = false,
+  children,
+}: {
+  to: Target;
+  id: string;
+  row?: boolean;
+  children?: ReactNode;
+}) {
+  return (
+    <Link to={`/${to}/$id`} params={{ id }} title={id} {...(row ? { 'data-row-link': true } : {})}>
+      {children ?? <code>{id.slice(0, 8)}</code>}
+    </Link>
+  );
+}
+
+export function Panel({ title, acts, children }: { title: string; acts?: ReactNode; children: ReactNode }) {
+  return (
+    <section className="panel" aria-label={title}>
+      <header>
+        <h2>{title}</h2>
+        {acts}
+      </header>
+      {children}
+    </section>
+  );
+}
+
+export function Facts({ of }: { of: Array<[name: string, value: ReactNode]> }) {
+  return (
+    <dl className="facts">
+      {of.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{orDash(value)}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}
+
+/** A table of few rows. */
+export function Rows({
+  label,
+  head,
+  rows,
+}: {
+  label: string;
+  head: string[];
+  rows: Array<[key: string, cells: ReactNode[]]>;
+}) {
+  if (rows.length === 0) return <p className="soft">None.</p>;
+  return (
+    <table className="rows" aria-label={label}>
+      <thead>
+        <tr>
+          {head.map((name) => (
+            <th key={name} scope="col">
+              {name}
+            </th>
+          ))}
+        </tr>
+      </thead>
+      <tbody>
+        {rows.map(([key, cells]) => (
+          <tr key={key}>
+            {cells.map((cell, at) => (
+              <td key={head[at]} data-label={head[at]}>
+                {orDash(cell)}
+              </td>
+            ))}
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function Skeleton() {
+  const [late, setLate] = useState(false);
+  useEffect(() => {
+    const timer = setTimeout(() => setLate(true), 150);
+    return () => clearTimeout(timer);
+  }, []);
+  return (
+    <div className="skeleton" aria-busy="true">
+      {late && <p role="status">Loading …</p>}
+    </div>
+  );
+}
+
+function ProblemNotice({ error, again }: { error: ApiError; again: () => void }) {
+  return (
+    <div className="notice" data-tone="bad" role="alert">
+      <p>{error.message}</p>
+      {error.requestId && (
+        <p className="soft">
+          Request <Id value={error.requestId} whole />
+        </p>
+      )}
+      {error.status !== 404 && (
+        <button type="button" onClick={again}>
+          Try again
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** What is shown is older than it should be. */
+export function Stale({
+  query,
+}: {
+  query: Pick<UseQueryResult<unknown, ApiError>, 'isRefetchError' | 'dataUpdatedAt' | 'error'>;
+}) {
+  if (!query.isRefetchError || !query.error) return null;
+  return (
+    <p className="notice" data-tone="warn" role="status">
+      As of <When at={query.dataUpdatedAt} />. {query.error.message} Trying again.
+    </p>
+  );
+}
+
+/** Shows an answer, or that it is loading or failed. A failed refresh keeps what is there. */
+export function Loaded<T>({
+  query,
+  children,
+}: {
+  query: UseQueryResult<T, ApiError>;
+  children: (data: T) => ReactNode;
+}) {
+  if (query.data === undefined)
+    return query.error ? <ProblemNotice error={query.error} again={() => void query.refetch()} /> : <Skeleton />;
+  return (
+    <>
+      <Stale query={query} />
+      {children(query.data)}
+    </>
+  );
+}
+
+/** The heading of a view, and the name of the page. */
+export function Title({
+  children,
+  acts,
+  of,
+}: {
+  children: string;
+  acts?: ReactNode;
+  of?: { to: string; name: string };
+}) {
+  return (
+    <div className="title">
+      <title>{`${children} · Greenroom`}</title>
+      {of && (
+        <nav aria-label="Breadcrumb">
+          <Link to={of.to}>{of.name}</Link>
+        </nav>
+      )}
+      <h1 tabIndex={-1}>{children}</h1>
+      {acts && <div className="acts">{acts}</div>}
+    </div>
+  );
+}
+
+export function PauseButton() {
+  const { paused, toggle } = usePause();
+  return (
+    <button type="button" className="pause" aria-pressed={paused} onClick={toggle} title="Space">
+      <span className="state" data-tone={paused ? 'warn' : 'live'}>
+        {paused ? 'Paused' : 'Live'}
+      </span>
+      <span className="visually-hidden">: pause updates</span>
+    </button>
+  );
+}

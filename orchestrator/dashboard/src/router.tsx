@@ -1,0 +1,45 @@
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { queryOf, type Search, searchOf } from './api.ts';
+import { Frame } from './frame.tsx';
+
+/** The addresses of the dashboard. The orchestrator serves its page at each (orchestrator/src/ops/dashboard.ts). */
+const root = createRootRoute({
+  component: Frame,
+  validateSearch: (search): Search => search as Search,
+  notFoundComponent: () => <p>There is no such page.</p>,
+});
+
+const at = <const Path extends string, Module extends Record<string, unknown>>(
+  path: Path,
+  load: () => Promise<Module>,
+  name: keyof Module & string,
+) => createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load, name) });
+
+export const router = createRouter({
+  routeTree: root.addChildren([
+    at('/', () => import('./views/overview.tsx'), 'OverviewView'),
+    at('/sessions', () => import('./views/sessions.tsx'), 'SessionsView'),
+    at('/sessions/$id', () => import('./views/session.tsx'), 'SessionView'),
+    at('/machines', () => import('./views/machines.tsx'), 'MachinesView'),
+    at('/machines/$id', () => import('./views/machine.tsx'), 'MachineView'),
+    at('/next-hour', () => import('./views/next-hour.tsx'), 'NextHourView'),
+    at('/pools', () => import('./views/pools.tsx'), 'PoolsView'),
+    at('/regions', () => import('./views/regions.tsx'), 'RegionsView'),
+    at('/tenants', () => import('./views/tenants.tsx'), 'TenantsView'),
+    at('/tenants/$id', () => import('./views/tenant.tsx'), 'TenantView'),
+    at('/work', () => import('./views/work.tsx'), 'WorkView'),
+    at('/events', () => import('./views/events.tsx'), 'EventsView'),
+    at('/audit', () => import('./views/audit.tsx'), 'AuditView'),
+  ]),
+  parseSearch: searchOf,
+  stringifySearch: (search) => {
+    const query = queryOf(search as Search);
+    return query === '' ? '' : `?${query}`;
+  },
+});
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: typeof router;
+  }
+}

@@ -1,0 +1,105 @@
+import { type QueryClient, useQuery, useQueryClient } from '@tanstack/react-query';
+import { createContext, type FormEvent, type ReactNode, useContext, useState } from 'react';
+import type { Me, OperatorRole } from './answers.ts';
+import { ApiError, get, send } from './api.ts';
+import { useRefresh } from './live.tsx';
+
+/** Who is signed in. */
+const MeContext = createContext<Me | undefined>(undefined);
+const meKey = ['me'];
+const rolesInOrder: OperatorRole[] = ['viewer', 'operator', 'admin'];
+
+export function useMe(): Me {
+  const me = useContext(MeContext);
+  if (!me) throw new Error('no operator is signed in here');
+  return me;
+}
+
+/** Why this operator may not do what needs that role; undefined if they may. */
+export function useRefusal(wanted: OperatorRole): string | undefined {
+  const { role } = useMe();
+  if (rolesInOrder.indexOf(role) >= rolesInOrder.indexOf(wanted)) return undefined;
+  return `This needs the role ${wanted}; yours is ${role}.`;
+}
+
+/** An answer that says that the cookie or the role is gone makes the page ask again who is signed in. */
+export function onRefused(client: QueryClient, error: unknown): void {
+  if (error instanceof ApiError && (error.status === 401 || error.status === 403))
+    void client.invalidateQueries({ queryKey: meKey });
+}
+
+const readMe = async ({ signal }: { signal: AbortSignal }): Promise<Me | null> => {
+  try {
+    return await get<Me>('me', signal);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) return null;
+    throw error;
+  }
+};
+
+export function SignedIn({ children }: { children: ReactNode }) {
+  const refresh = useRefresh(30_000);
+  const { data: me, error, refetch } = useQuery({ queryKey: meKey, queryFn: readMe, ...refresh });
+  if (me === null) return <SignIn />;
+  if (me) return <MeContext value={me}>{children}</MeContext>;
+  if (!error) return null;
+  return (
+    <main className="gate" role="alert">
+      <h1>Greenroom</h1>
+      <p>{error.message}</p>
+      <button type="button" onClick={() => void refetch()}>
+        Try again
+      </button>
+    </main>
+  );
+}
+
+function SignIn() {
+  const client = useQueryClient();
+  const [problem, setProblem] = useState('');
+  const submit = async (event: FormEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const token = new FormData(event.currentTarget).get('token');
+    try {
+      await send('POST', 'sign-in', { token });
+      await client.invalidateQueries({ queryKey: meKey });
+    } catch (error) {
+      setProblem(error instanceof ApiError ? error.message : String(error));
+    }
+  };
+  return (
+    <main className="gate">
+      <title>Sign in · Greenroom</title>
+      <h1>Greenroom</h1>
+      <p>For operators. Sign in with your token.</p>
+      <form onSubmit={submit}>
+        <label>
+          Operator’s token
+          <input name="token" type="password" required autoComplete="current-password" spellCheck={false} />
+        </label>
+        {problem && (
+          <p role="alert" className="notice" data-tone="bad">
+            {problem}
+          </p>
+        )}
+        <button type="submit" data-primary>
+          Sign in
+        </button>
+      </form>
+    </main>
+  );
+}
+
+export function SignOut() {
+  const client = useQueryClient();
+  const leave = async () => {
+    await send('POST', 'sign-out', {});
+    client.setQueryData(meKey, null);
+    client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== meKey[0] });
+  };
+  return (
+    <button type="button" onClick={() => void leave()}>
+      Sign out
+    </button>
+  );
+}

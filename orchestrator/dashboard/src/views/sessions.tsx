@@ -1,0 +1,98 @@
+import type { Act } from '../acts.tsx';
+import type { SessionRow } from '../answers.ts';
+import { regionCodes, usd, words } from '../format.ts';
+import { List, type ListOf } from '../list.tsx';
+import { Age, IdLink, Ms, orDash, State, Title, When } from '../parts.tsx';
+
+const statuses = [
+  ...['scheduled', 'pending', 'provisioning', 'ready', 'connecting', 'in_progress', 'finalizing'],
+  ...['completed', 'disconnected', 'failed', 'expired', 'cancelled'],
+];
+const reasons = [
+  ...['worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed'],
+  ...['provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete'],
+  ...['internal_error', 'candidate_left', 'candidate_never_joined', 'candidate_silent', 'schedule_expired'],
+  ...['admission_timeout', 'operator_stopped', 'ended_by_platform', 'ended_by_candidate', 'interviewer_finished'],
+  ...['max_duration', 'consent_declined', 'consent_withdrawn'],
+];
+
+export const endOf = (rows: Array<{ session_id: string }>, onDone?: () => void): Act => ({
+  verb: 'End',
+  danger: true,
+  on: rows.map(({ session_id: id }) => ({ name: `session ${id.slice(0, 8)}`, path: `sessions/${id}/end` })),
+  ...(onDone ? { onDone } : {}),
+});
+
+function Why({ of: { status, reason, sentence, scheduled_at } }: { of: SessionRow }) {
+  if (status === 'scheduled')
+    return (
+      <>
+        due <When at={scheduled_at} />
+      </>
+    );
+  if (reason === null && sentence === null) return orDash(null);
+  return (
+    <span title={[reason && words(reason), sentence].filter(Boolean).join(': ')}>
+      {reason && <b>{words(reason)} </b>}
+      {sentence}
+    </span>
+  );
+}
+
+const list: ListOf<SessionRow> = {
+  path: 'sessions',
+  nothing: 'No session yet. The first one appears here as soon as a platform creates it.',
+  idOf: ({ session_id }) => session_id,
+  acts: (rows, done) => [endOf(rows, done)],
+  filters: [
+    { name: 'live', label: 'Live only', flag: true },
+    { name: 'sort', label: 'Order', options: ['start'], any: 'newest first', names: { start: 'slowest start first' } },
+    { name: 'status', label: 'Status', options: statuses, several: true },
+    { name: 'reason', label: 'Reason', options: reasons, several: true },
+    { name: 'path', label: 'Path', options: ['hot', 'standby', 'cold'] },
+    { name: 'region', label: 'Region', options: regionCodes },
+    { name: 'attempts', label: 'Attempts', options: ['2', '3'] },
+    { name: 'slow_ms', label: 'Start at least', placeholder: 'ms' },
+    { name: 'tenant', label: 'Tenant', placeholder: 'id' },
+    { name: 'from', label: 'From', placeholder: '2026-01-31T09:00Z' },
+    { name: 'until', label: 'Until', placeholder: '2026-01-31T10:00Z' },
+  ],
+  columns: [
+    {
+      name: 'Session',
+      width: 92,
+      of: ({ session_id }) => <IdLink row to="sessions" id={session_id} />,
+    },
+    { name: 'Status', width: 130, of: ({ status }) => <State value={status} /> },
+    { name: 'Why', of: (row) => <Why of={row} /> },
+    { name: 'Tenant', width: 100, of: ({ tenant }) => orDash(tenant) },
+    { name: 'Region', width: 72, of: ({ region }) => orDash(region) },
+    { name: 'Path', width: 76, of: ({ path }) => orDash(path) },
+    { name: 'Start', width: 84, number: true, of: ({ start_ms }) => <Ms value={start_ms} /> },
+    { name: 'Voice', width: 84, number: true, wide: true, of: ({ voice_ms }) => <Ms value={voice_ms} /> },
+    {
+      name: 'Length',
+      width: 110,
+      number: true,
+      of: ({ started_at, completed_at }) => <Age since={started_at} until={completed_at} />,
+    },
+    { name: 'Tries', width: 52, number: true, of: ({ attempts }) => attempts },
+    {
+      name: 'Cost',
+      width: 76,
+      number: true,
+      wide: true,
+      of: ({ cost_usd }) => (cost_usd === null ? orDash(null) : usd(cost_usd)),
+    },
+    { name: 'Created', width: 120, number: true, of: ({ created_at }) => <When at={created_at} /> },
+  ],
+};
+
+export function SessionsView() {
+  return (
+    <>
+      <Title>Sessions</Title>
+      <List {...list} />
+    </>
+  );
+}

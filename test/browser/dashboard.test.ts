@@ -1,0 +1,135 @@
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type DashboardWorld, startDashboard } from '../support/dashboard.ts';
+import { withAxe, wrongLooks } from '../support/gallery.ts';
+
+/** The operators' dashboard in Chromium, with a busy fleet. `test/full` looks at every view in every look. */
+let shown: DashboardWorld;
+beforeAll(async () => {
+  shown = await startDashboard();
+});
+afterAll(() => shown?.stop());
+
+const close = (page: Page) => page.context().close();
+const dialog = (page: Page) => page.getByRole('dialog');
+
+describe('the dashboard', () => {
+  test('leads to the reason of a slow start with three clicks', async () => {
+    const page = await shown.open('viewer');
+    await page.getByRole('link', { name: '80 slow cold starts' }).click();
+    await expect.poll(() => page.url()).toContain('sort=start&path=cold');
+    const first = page.getByRole('row').nth(1);
+    expect(await first.textContent()).toContain("waited 29.0 s for Fly's create limit");
+    await first.getByRole('link').first().click();
+    const sentence = page.locator('.sentence');
+    await sentence.waitFor();
+    expect(await sentence.textContent()).toMatch(
+      /^Slow by 29\.4 s: waited 29\.0 s for Fly's create limit \(30th of 100/,
+    );
+    await page.getByText('The same as a table').click();
+    expect(await page.getByRole('row', { name: 'Fly’s create limit' }).textContent()).toContain('29.0 s');
+    await close(page);
+  });
+
+  test('ends an interview after a dry run, with a reason and the number of live candidates, and keeps who did it', async () => {
+    const page = await shown.open('operator', `/sessions/${shown.fleet.live}`);
+    const other = await shown.open('admin', `/sessions/${shown.fleet.live}`);
+    for (const one of [page, other]) {
+      await one.getByRole('button', { name: 'End', exact: true }).click();
+      await dialog(one).getByText('The candidate is in the room and is told that the interview has ended.').waitFor();
+      await dialog(one)
+        .getByLabel(/^Why\?/)
+        .fill('A test of the dashboard');
+    }
+    const end = dialog(page).getByRole('button', { name: 'End' });
+    expect(await end.isDisabled()).toBe(true);
+    expect(await dialog(page).textContent()).toContain('This cannot be undone.');
+    await dialog(page)
+      .getByLabel(/^Type 1 to confirm/)
+      .fill('1');
+    await end.click();
+    await dialog(page).getByText('Done: end').waitFor();
+    await dialog(page).getByRole('button', { name: 'Close' }).click();
+    await page.getByText('operator stopped').first().waitFor();
+
+    await dialog(other)
+      .getByLabel(/^Type 1 to confirm/)
+      .fill('1');
+    await dialog(other).getByRole('button', { name: 'End' }).click();
+    await dialog(other).getByText('Already ended').waitFor();
+    await other.goto(`${shown.url}/audit?target=${shown.fleet.live}`);
+    await other.getByText('A test of the dashboard').waitFor();
+    expect(await other.getByRole('row').nth(1).textContent()).toContain('operator:operator-kim');
+    await Promise.all([close(page), close(other)]);
+  });
+
+  test('offers a viewer no act, and shows who was signed out the way in', async () => {
+    const page = await shown.open('viewer', `/machines/${shown.fleet.machine}`);
+    const stop = page.getByRole('button', { name: 'Stop' });
+    await stop.waitFor();
+    expect([await stop.isDisabled(), await stop.getAttribute('title')]).toEqual([
+      true,
+      'This needs the role operator; yours is viewer.',
+    ]);
+    await page.context().clearCookies();
+    await page.getByLabel('Operator’s token').waitFor();
+    expect(new URL(page.url()).pathname).toBe(`/machines/${shown.fleet.machine}`);
+    await close(page);
+  });
+
+  test('finds anything by any of its ids, with the keyboard alone', async () => {
+    const page = await shown.open('viewer');
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type(shown.fleet.machine.slice(0, 13));
+    await dialog(page).getByText('1 found.').waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: `Machine ${shown.fleet.machine.slice(0, 8)}` }).waitFor();
+    await page.keyboard.press('g');
+    await page.keyboard.press('s');
+    await page.getByRole('heading', { name: 'Sessions' }).waitFor();
+    await page.locator('[data-row-link]').first().waitFor();
+    await page.keyboard.press('j');
+    await page.keyboard.press('Enter');
+    await page.getByRole('heading', { name: /^Session / }).waitFor();
+    await close(page);
+  });
+
+  test('asks for nothing while it is paused, and catches up afterwards', async () => {
+    const page = await shown.open('viewer');
+    await page.clock.install();
+    await page.goto(`${shown.url}/events`);
+    await page.locator('[data-row-link]').first().waitFor();
+    const pause = page.getByRole('button', { name: /pause updates/ });
+    await pause.click();
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    await page.clock.runFor(60_000);
+    expect(asked).toEqual([]);
+    await pause.click();
+    await page.clock.runFor(5_000);
+    await expect.poll(() => asked).toContain('/ops/api/events');
+    await close(page);
+  });
+
+  test('breaks no rule of axe and of its own policy', async () => {
+    const page = await shown.open('viewer');
+    const refused: string[] = [];
+    page.on('console', (message) => message.type() === 'error' && refused.push(message.text()));
+    await withAxe(page);
+    for (const [name, at] of [
+      ['overview', '/'],
+      ['sessions', '/sessions'],
+      ['session', `/sessions/${shown.fleet.limited}`],
+    ] as const) {
+      await page.goto(`${shown.url}${at}`);
+      await page.locator('.panel, .list').first().waitFor();
+      const found = await wrongLooks(page, `dashboard ${name}`, [
+        { colorScheme: 'light', width: 360 },
+        { colorScheme: 'dark', width: 1280 },
+      ]);
+      expect(found).toEqual([]);
+    }
+    expect(refused).toEqual([]);
+    await close(page);
+  });
+});

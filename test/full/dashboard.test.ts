@@ -1,0 +1,99 @@
+import type { Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type DashboardWorld, startDashboard } from '../support/dashboard.ts';
+import { withAxe, wrongLooks } from '../support/gallery.ts';
+
+/** The operators' dashboard: the acts and lists that the gate leaves out, and every view on a phone and a desktop, light and dark. */
+let shown: DashboardWorld;
+beforeAll(async () => {
+  shown = await startDashboard();
+});
+afterAll(() => shown?.stop());
+
+const close = (page: Page) => page.context().close();
+const dialog = (page: Page) => page.getByRole('dialog');
+
+test('acts on many rows at once', async () => {
+  const page = await shown.open('operator', `/work?state=dead`);
+  const boxes = page.getByRole('checkbox', { name: /^Select/ });
+  await boxes.first().waitFor();
+  expect(await boxes.count()).toBe(2);
+  for (const box of await boxes.all()) await box.check();
+  await page.getByRole('button', { name: 'Retry now' }).click();
+  await dialog(page).getByText('The evaluation runs again with all its attempts.').waitFor();
+  await dialog(page)
+    .getByLabel(/^Why\?/)
+    .fill('The model was changed');
+  await dialog(page).getByRole('button', { name: 'Retry now' }).click();
+  await dialog(page).getByText('Done: retry now, 2 of 2.').waitFor();
+  await close(page);
+});
+
+test('drains and opens a region, and the overview offers to undo it', async () => {
+  const page = await shown.open('operator');
+  const act = async (verb: string) => {
+    await dialog(page)
+      .getByLabel(/^Why\?/)
+      .fill('Fly works on it');
+    await dialog(page).getByRole('button', { name: verb }).click();
+    await dialog(page).getByText(`Done: ${verb.toLowerCase()}`).waitFor();
+    await dialog(page).getByRole('button', { name: 'Close' }).click();
+  };
+  await page.getByRole('link', { name: 'Regions' }).click();
+  await page.getByRole('row', { name: 'Tokyo' }).getByRole('button', { name: 'Drain' }).click();
+  await act('Drain');
+  await page.getByRole('link', { name: 'Overview' }).click();
+  await page.getByText('nrt is drained: Fly works on it').waitFor();
+  await page.getByRole('listitem').filter({ hasText: 'nrt is drained' }).getByRole('button', { name: 'Open' }).click();
+  await act('Open');
+  await page.getByText('nrt is drained').waitFor({ state: 'detached' });
+  await close(page);
+});
+
+test('shows what the brake holds, and lets only an admin release it', async () => {
+  const page = await shown.open('operator', `/work`);
+  await page.getByRole('heading', { name: /^The brake holds 7 machines/ }).waitFor();
+  expect(await page.getByRole('table', { name: /brake/ }).getByRole('row').count()).toBe(8);
+  const release = page.getByRole('button', { name: 'Release' });
+  expect([await release.isDisabled(), await release.getAttribute('title')]).toEqual([
+    true,
+    'This needs the role admin; yours is operator.',
+  ]);
+  await close(page);
+});
+
+test('reads further pages while scrolling, and draws only the rows in sight', async () => {
+  const page = await shown.open('viewer', `/events`);
+  await page.getByText('100 rows and more').waitFor();
+  expect(await page.getByRole('row').count()).toBeLessThan(70);
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+  await page.getByText('200 rows and more').waitFor();
+  await close(page);
+});
+
+test('says what is wrong with an address, and that an id is unknown', async () => {
+  const page = await shown.open('viewer', `/sessions?status=asleep`);
+  expect(await page.getByRole('alert').textContent()).toContain('status');
+  await page.goto(`${shown.url}/sessions/00000000-0000-4000-8000-000000000000`);
+  await page.getByText('No session with this id. It may have been erased.').waitFor();
+  await page.goto(`${shown.url}/sessions?reason=no_capacity`);
+  await page.getByText('Nothing matches these filters.').waitFor();
+  await close(page);
+});
+
+test('no view breaks a rule of axe or is wider than the window', async () => {
+  const page = await shown.open('admin');
+  await withAxe(page);
+  const { fleet, tenant, url } = shown;
+  const views = [
+    ...['', 'sessions', `sessions/${fleet.limited}`, 'machines', `machines/${fleet.machine}`, 'next-hour', 'pools'],
+    ...['regions', 'tenants', `tenants/${tenant.id}`, 'work', 'events', 'audit', 'sessions?reason=no_capacity'],
+  ];
+  const found: string[] = [];
+  for (const view of views) {
+    await page.goto(`${url}/${view}`);
+    await page.locator('.panel, .list, .empty').first().waitFor();
+    found.push(...(await wrongLooks(page, `dashboard ${view.replaceAll(/[/?=]/g, ' ')}`)));
+  }
+  expect(found).toEqual([]);
+});
