@@ -1,8 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { blocksOf, openShell, type PageShell } from '../support/page-shell.ts';
 import { until } from '../support/session.ts';
 
 /** docs/quick-start.md: each block as printed, in one shell, from `npm start` on. Only the two values that it prints are put in. */
@@ -11,33 +12,21 @@ describe('docs/quick-start.md', () => {
   let blocks: string[];
   let dir: string;
   let product: ChildProcessWithoutNullStreams;
-  let shell: ChildProcessWithoutNullStreams;
-  let [printed, output] = ['', ''];
-
-  /** Runs a block in the shell of the page. @returns what it printed */
-  const run = async (block: string, number: number): Promise<string> => {
-    output = '';
-    shell.stdin.write(`${block}\necho; echo "== $? of ${number}"\n`);
-    const end = await until(`block ${number} has run:\n${block}${output}`, () => / of \d+\n$/.test(output));
-    expect([block, output, end]).toEqual([block, expect.stringContaining(`== 0 of ${number}`), true]);
-    return output;
-  };
+  let shell: PageShell;
+  let printed = '';
 
   beforeAll(async () => {
-    const page = await readFile(path.join(root, 'docs/quick-start.md'), 'utf8');
-    blocks = [...page.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
+    blocks = await blocksOf('quick-start.md');
     dir = await mkdtemp(path.join(tmpdir(), 'greenroom-quick-start-'));
     // A group of its own: npm does not pass on every signal.
     product = spawn('sh', ['-c', blocks[0] ?? ''], { cwd: root, detached: true });
     product.stdout.on('data', (part) => (printed += part));
     product.stderr.on('data', (part) => (printed += part));
     await until('npm start has printed how to use it', () => printed.includes('Press Ctrl-C'), 240_000);
-    shell = spawn('bash', [], { cwd: dir });
-    shell.stdout.on('data', (part) => (output += part));
-    shell.stderr.on('data', (part) => (output += part));
+    shell = openShell(dir);
   });
   afterAll(async () => {
-    shell?.kill();
+    shell?.stop();
     if (product?.pid) process.kill(-product.pid, 'SIGINT');
     await until('it has stopped', () => printed.includes('Nothing is left running'));
     await rm(dir, { recursive: true, force: true });
@@ -47,9 +36,9 @@ describe('docs/quick-start.md', () => {
     const [, values = '', ...rest] = blocks;
     const url = /API +(http\S+)\/api/.exec(printed)?.[1] ?? '';
     const key = /gr_live_[\w-]+/.exec(printed)?.[0] ?? '';
-    await run(values.replace('http://localhost:PORT', url).replace('gr_live_…', key), 1);
+    await shell.run(values.replace('http://localhost:PORT', url).replace('gr_live_…', key));
     const outputs: string[] = [];
-    for (const [index, block] of rest.entries()) outputs.push(await run(block, index + 2));
+    for (const block of rest) outputs.push(await shell.run(block));
     const [, testKey, created, simulated, events, result] = outputs;
     expect(testKey).toMatch(/^gr_test_[\w-]+\n/);
     expect(created).toMatch(/^ready\n/);
