@@ -45,6 +45,8 @@ import {
   measuredVoice,
 } from './ops/metrics/measured.ts';
 import { createMetrics, type Metrics } from './ops/metrics/metrics.ts';
+import { readOverview } from './ops/reading/documents.ts';
+import { createFleetFeed } from './ops/stream/fleet-feed.ts';
 import { createRetention } from './people/retention.ts';
 import { createRegionHealth } from './regions/health.ts';
 import { createTicker, type Job } from './runtime/ticker.ts';
@@ -342,18 +344,24 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
 }
 
 /** The dependencies of the operators' API. */
-function operatorApiOf(ground: Ground, { door, fleet, onChange }: Parts, refreshDrains: () => Promise<void>) {
-  const { config, database, vault, clock, fly, deadlines, audit } = ground;
+function operatorApiOf(
+  ground: Ground,
+  { door, fleet, onChange }: Parts,
+  refreshDrains: () => Promise<void>,
+  stopping: AbortSignal,
+) {
+  const { config, database, vault, clock, logger, fly, deadlines, audit } = ground;
   const { operators } = config.access;
   const { noteRefusal, limits } = door;
   const { deploymentId: deployment_id, publicUrl: public_url } = config;
+  const store = createOperatorStore(database);
+  const rates = { guest: config.fly.guest };
+  const feed = createFleetFeed({ store, readOverview: () => readOverview({ store, rates }), clock, logger });
   return {
-    ...{ clock, audit, fly, onChange, refreshDrains },
+    ...{ clock, audit, fly, onChange, refreshDrains, store, rates, feed, stopping },
     access: createOperatorAccess({ operators, vault, limits, noteRefusal, clock }),
-    store: createOperatorStore(database),
     phases: createPhasesStore(database),
     ...{ pool: fleet.planning.pool, endings: fleet.endings, stopTimeoutMs: deadlines.stopTimeoutMs },
-    rates: { guest: config.fly.guest },
     forecast: { buildMs: deadlines.standbyBuildMs },
     deployment: { deployment_id, public_url, version },
     dashboardDir: config.dashboardDir,
@@ -390,7 +398,7 @@ export async function createDeps(config: Config, outside: Outside = {}) {
     checks,
     api: { ...platformApiOf(ground, parts, stopping.signal), browserTokens },
     workerApi: workerApiOf(ground, parts),
-    operatorApi: operatorApiOf(ground, parts, refreshDrains),
+    operatorApi: operatorApiOf(ground, parts, refreshDrains, stopping.signal),
     pastVersions: outside.pastVersions ?? [],
     isStopping: () => stopping.signal.aborted,
     beginStopping: () => stopping.abort(),

@@ -13,6 +13,7 @@ import { dashboardRoutes } from './ops/dashboard.ts';
 import { documentRoutes } from './ops/reading/documents.ts';
 import { listRoutes } from './ops/reading/lists.ts';
 import { signInRoutes } from './ops/sign-in.ts';
+import { streamRoutes } from './ops/stream/routes.ts';
 
 /**
  * The operators' HTTP application: their API and the dashboard. It has its own listener (OPS_HOST, OPS_PORT), the one of `/metrics`: nothing of it can be
@@ -52,6 +53,7 @@ export async function buildOpsApp({ operatorApi, logger }: Deps): Promise<Fastif
   await app.register(documentRoutes(operatorApi), { prefix });
   await app.register(listRoutes(operatorApi), { prefix });
   await app.register(actRoutes(operatorApi), { prefix });
+  await app.register(streamRoutes(operatorApi), { prefix });
   await app.register(dashboardRoutes(operatorApi));
   await app.ready();
   return app;

@@ -4908,6 +4908,7 @@ declare
   v_app text := p_filter ->> 'app';
   v_unwanted boolean := coalesce((p_filter ->> 'unwanted')::boolean, false);
   v_lapsed boolean := coalesce((p_filter ->> 'lapsed')::boolean, false);
+  v_sessions uuid[] := app.texts_of(p_filter -> 'sessions');
   v_at timestamptz := (p_after ->> 'at')::timestamptz;
   v_id uuid := (p_after ->> 'id')::uuid;
 begin
@@ -4923,13 +4924,14 @@ begin
       and (v_app is null or m.app_name = v_app)
       and (not v_unwanted or app.is_unwanted(m))
       and (not v_lapsed or m.state = 'claimed' and m.lease_expires_at < clock_timestamp())
+      and (v_sessions is null or m.session_id = any (v_sessions))
       and (v_id is null or (m.reserved_at, m.id) < (v_at, v_id))
     order by m.reserved_at desc, m.id desc limit p_limit) x);
 end $$;
 comment on function public.ops_machines(jsonb, jsonb, integer) is
   'Lists machines of all tenants for operators, newest first, those after p_after {at, id}. p_filter: alive (not '
   'destroyed), state[], kind (session, standby, hot), tenant, region, app, unwanted (should be gone), lapsed (its '
-  'worker is not heard).';
+  'worker is not heard), sessions[].';
 grant execute on function public.ops_machines(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_machine(p_id uuid) returns jsonb
@@ -5085,6 +5087,7 @@ declare
   v_slow_ms integer := (p_filter ->> 'slow_ms')::integer;
   v_from timestamptz := (p_filter ->> 'from')::timestamptz;
   v_until timestamptz := (p_filter ->> 'until')::timestamptz;
+  v_ids uuid[] := app.texts_of(p_filter -> 'ids');
   v_at timestamptz := (p_after ->> 'at')::timestamptz;
   v_start_ms integer := (p_after ->> 'start_ms')::integer;
   v_id uuid := (p_after ->> 'id')::uuid;
@@ -5104,6 +5107,7 @@ begin
         and (v_slow_ms is null or p.start_ms >= v_slow_ms)
         and (v_from is null or s.created_at >= v_from)
         and (v_until is null or s.created_at < v_until)
+        and (v_ids is null or s.id = any (v_ids))
         and (v_id is null or (p.start_ms, p.session_id) < (v_start_ms, v_id))
       order by p.start_ms desc, p.session_id desc limit p_limit) x);
   end if;
@@ -5120,13 +5124,15 @@ begin
       and (v_slow_ms is null or p.start_ms >= v_slow_ms)
       and (v_from is null or s.created_at >= v_from)
       and (v_until is null or s.created_at < v_until)
+      and (v_ids is null or s.id = any (v_ids))
       and (v_id is null or (s.created_at, s.id) < (v_at, v_id))
     order by s.created_at desc, s.id desc limit p_limit) x);
 end $$;
 comment on function public.ops_sessions(jsonb, text, jsonb, integer) is
   'Lists sessions of all tenants for operators, those after p_after. p_sort: created (newest first) or start (slowest '
   'first). p_after: {at, id} or {start_ms, id}. p_filter: live (only sessions that have not ended), status[], '
-  'reason[], tenant, region, path, attempts (at least), slow_ms (at least), from (included), until (not included).';
+  'reason[], tenant, region, path, attempts (at least), slow_ms (at least), from (included), until (not included), '
+  'ids[].';
 grant execute on function public.ops_sessions(jsonb, text, jsonb, integer) to orchestrator;
 
 create function public.ops_session(p_id uuid) returns jsonb

@@ -207,6 +207,127 @@ describe('acts', () => {
   });
 });
 
+interface Message {
+  name: string;
+  id: number | undefined;
+  // biome-ignore lint/suspicious/noExplicitAny: tests read single fields of any message
+  data: any;
+}
+const messageOf = (text: string): Message => {
+  const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(text)?.[1];
+  const id = field('id');
+  return {
+    name: field('event') ?? '',
+    id: id === undefined ? undefined : Number(id),
+    data: JSON.parse(field('data') ?? 'null'),
+  };
+};
+
+/** An open stream; `got` grows. */
+async function listen(query: string, headers: Record<string, string> = {}, token = tokens.viewer) {
+  const control = new AbortController();
+  const answer = await fetch(`${url}/stream${query}`, {
+    headers: { authorization: `Bearer ${token}`, ...headers },
+    signal: control.signal,
+  });
+  const got: Message[] = [];
+  const read = async () => {
+    let text = '';
+    const decoder = new TextDecoder();
+    for await (const chunk of answer.body as ReadableStream<Uint8Array>) {
+      const parts = (text + decoder.decode(chunk, { stream: true })).split('\n\n');
+      text = parts.pop() ?? '';
+      got.push(...parts.map(messageOf).filter(({ name }) => name !== ''));
+    }
+  };
+  const ended = answer.ok ? read().catch(() => undefined) : Promise.resolve();
+  const close = async () => {
+    control.abort();
+    await ended;
+  };
+  return { status: answer.status, got, ended, close, of: (name: string) => got.filter((one) => one.name === name) };
+}
+
+describe('the stream', () => {
+  test('it begins with hello and the overview; a new session arrives as events and as a row', async () => {
+    const stream = await listen('');
+    await expect.poll(() => stream.of('overview').length).toBeGreaterThan(0);
+    expect(stream.got[0]).toMatchObject({ name: 'hello', data: { role: 'viewer' } });
+    const id = await newSession();
+    await expect
+      .poll(() => stream.of('changed').flatMap(({ data }) => data.sessions))
+      .toContainEqual(expect.objectContaining({ session_id: id, tenant: 'acme' }));
+    expect(stream.of('changed').flatMap(({ data }) => data.machines)).toContainEqual(
+      expect.objectContaining({ session: expect.objectContaining({ session_id: id }) }),
+    );
+    const types = stream.of('event').map(({ data }) => [data.session_id, data.type]);
+    expect(types).toContainEqual([id, 'session.pending']);
+    expect(JSON.stringify(stream.got)).not.toContain('Lovelace');
+    await stream.close();
+  });
+
+  test('it contains only the topics, tenant and session that were asked for', async () => {
+    const id = await newSession();
+    const [session, tenants] = await Promise.all([
+      listen(`?topics=events&session=${id}&after=0`),
+      listen(`?topics=sessions&tenant=${randomUUID()}`),
+    ]);
+    await expect.poll(() => session.of('event').length).toBeGreaterThan(0);
+    expect(new Set(session.of('event').map(({ data }) => data.session_id))).toEqual(new Set([id]));
+    await newSession();
+    await session.close();
+    expect(tenants.got.map(({ name }) => name)).toEqual(['hello']);
+    await tenants.close();
+    await expect.poll(() => world.deps.operatorApi.feed.watchers).toBe(0);
+  });
+
+  test('a stream that is cut again and again and continued misses no event', async () => {
+    const seen = new Set<number>();
+    const first = Number((await world.db.query('select max(id) from public.session_events')).rows[0].max);
+    let cursor = first;
+    for (let cut = 0; cut < 10; cut += 1) {
+      const stream = await listen('?topics=events', { 'last-event-id': String(cursor) });
+      const id = await newSession();
+      if (cut % 2 === 0)
+        await expect.poll(() => stream.of('event').some(({ data }) => data.session_id === id)).toBe(true);
+      await stream.close();
+      for (const { data } of stream.of('event')) seen.add(data.id);
+      cursor = stream.of('event').at(-1)?.id ?? cursor;
+    }
+    const stream = await listen(`?topics=events&after=${cursor}`);
+    const ids = async () =>
+      (await world.db.query('select id from public.session_events where id > $1', [first])).rows.map(({ id }) =>
+        Number(id),
+      );
+    await expect
+      .poll(async () => {
+        for (const { data } of stream.of('event')) seen.add(data.id);
+        return (await ids()).filter((id) => !seen.has(id));
+      })
+      .toEqual([]);
+    await stream.close();
+  });
+
+  test('it ends within a second after the operator has lost the token or the role', async () => {
+    const { operators } = world.deps.config.access;
+    const own = operators.find(({ name }) => name === 'operator-kim') as (typeof operators)[number];
+    const stream = await listen('?topics=overview', {}, tokens.operator);
+    own.role = 'viewer';
+    await stream.ended;
+    expect(stream.got.at(-1)).toMatchObject({ name: 'bye', data: { why: 'signed_out' } });
+    own.role = 'operator';
+  });
+
+  test.each([
+    ['?topics=weather', 422],
+    ['?tenant=x', 422],
+    ['?after=-1', 422],
+    ['?colour=red', 422],
+  ])('%s is refused with %i', async (query, status) => {
+    expect((await listen(query)).status).toBe(status);
+  });
+});
+
 describe('credentials', () => {
   test('the cookie of the dashboard opens what its token opens, and changes nothing without the header', async () => {
     const signedIn = await ask('/sign-in', { method: 'POST', body: { token: tokens.operator } });

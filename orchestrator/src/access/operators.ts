@@ -31,6 +31,8 @@ import { addressBlockOf, remoteAddressOf } from './remote-address.ts';
 export interface OperatorAccess {
   /** The operator of a request that was admitted. */
   of(request: FastifyRequest): Operator;
+  /** Whether the credential of an admitted request would still be admitted with the same role or more. */
+  stands(request: FastifyRequest): boolean;
   /** The value of the Set-Cookie header for this token. Throws AppError unauthenticated, rate_limited. */
   signIn(request: FastifyRequest, token: string): { cookie: string; operator: Operator };
   /** The value of the Set-Cookie header that signs out. */
@@ -106,19 +108,24 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
     }
   };
 
-  const identify = (request: FastifyRequest): Operator => {
+  /** The operator of the request's credential. Undefined if it opens nothing. */
+  const holderOf = (request: FastifyRequest): Operator | undefined => {
     const token = bearerOf(request);
-    if (token !== undefined) {
-      const operator = operatorTokenForm.test(token) ? findOperator(operators, token) : undefined;
+    if (token !== undefined) return operatorTokenForm.test(token) ? findOperator(operators, token) : undefined;
+    const cookie = cookieIn(request);
+    return cookie === undefined ? undefined : openCookie(cookie);
+  };
+
+  const identify = (request: FastifyRequest): Operator => {
+    const operator = holderOf(request);
+    if (bearerOf(request) !== undefined) {
       if (operator) return operator;
       throw refuse(request, 'unknown', 'unauthenticated', 'This is not the token of an operator.');
     }
-    const cookie = cookieIn(request);
-    if (cookie === undefined)
+    if (cookieIn(request) === undefined)
       throw new AppError('unauthenticated', {
         detail: "Sign in, or send an operator's token: Authorization: Bearer ….",
       });
-    const operator = openCookie(cookie);
     if (!operator) throw new AppError('unauthenticated', { detail: 'You were signed out. Sign in again.' });
     if (!isSafe(request) && request.headers[dashboardHeader] === undefined)
       throw refuse(
@@ -145,6 +152,10 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
       const operator = admitted.get(request);
       if (!operator) throw new Error(`${request.routeOptions.url} does not declare who may call it`);
       return operator;
+    },
+    stands: (request) => {
+      const [then, now] = [admitted.get(request), holderOf(request)];
+      return then !== undefined && now !== undefined && now.actor === then.actor && roleIncludes(now.role, then.role);
     },
     signIn: (request, token) => {
       const operator = operatorTokenForm.test(token) ? findOperator(operators, token) : undefined;

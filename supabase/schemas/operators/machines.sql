@@ -40,6 +40,7 @@ declare
   v_app text := p_filter ->> 'app';
   v_unwanted boolean := coalesce((p_filter ->> 'unwanted')::boolean, false);
   v_lapsed boolean := coalesce((p_filter ->> 'lapsed')::boolean, false);
+  v_sessions uuid[] := app.texts_of(p_filter -> 'sessions');
   v_at timestamptz := (p_after ->> 'at')::timestamptz;
   v_id uuid := (p_after ->> 'id')::uuid;
 begin
@@ -55,13 +56,14 @@ begin
       and (v_app is null or m.app_name = v_app)
       and (not v_unwanted or app.is_unwanted(m))
       and (not v_lapsed or m.state = 'claimed' and m.lease_expires_at < clock_timestamp())
+      and (v_sessions is null or m.session_id = any (v_sessions))
       and (v_id is null or (m.reserved_at, m.id) < (v_at, v_id))
     order by m.reserved_at desc, m.id desc limit p_limit) x);
 end $$;
 comment on function public.ops_machines(jsonb, jsonb, integer) is
   'Lists machines of all tenants for operators, newest first, those after p_after {at, id}. p_filter: alive (not '
   'destroyed), state[], kind (session, standby, hot), tenant, region, app, unwanted (should be gone), lapsed (its '
-  'worker is not heard).';
+  'worker is not heard), sessions[].';
 grant execute on function public.ops_machines(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_machine(p_id uuid) returns jsonb

@@ -32,6 +32,7 @@ declare
   v_slow_ms integer := (p_filter ->> 'slow_ms')::integer;
   v_from timestamptz := (p_filter ->> 'from')::timestamptz;
   v_until timestamptz := (p_filter ->> 'until')::timestamptz;
+  v_ids uuid[] := app.texts_of(p_filter -> 'ids');
   v_at timestamptz := (p_after ->> 'at')::timestamptz;
   v_start_ms integer := (p_after ->> 'start_ms')::integer;
   v_id uuid := (p_after ->> 'id')::uuid;
@@ -51,6 +52,7 @@ begin
         and (v_slow_ms is null or p.start_ms >= v_slow_ms)
         and (v_from is null or s.created_at >= v_from)
         and (v_until is null or s.created_at < v_until)
+        and (v_ids is null or s.id = any (v_ids))
         and (v_id is null or (p.start_ms, p.session_id) < (v_start_ms, v_id))
       order by p.start_ms desc, p.session_id desc limit p_limit) x);
   end if;
@@ -67,13 +69,15 @@ begin
       and (v_slow_ms is null or p.start_ms >= v_slow_ms)
       and (v_from is null or s.created_at >= v_from)
       and (v_until is null or s.created_at < v_until)
+      and (v_ids is null or s.id = any (v_ids))
       and (v_id is null or (s.created_at, s.id) < (v_at, v_id))
     order by s.created_at desc, s.id desc limit p_limit) x);
 end $$;
 comment on function public.ops_sessions(jsonb, text, jsonb, integer) is
   'Lists sessions of all tenants for operators, those after p_after. p_sort: created (newest first) or start (slowest '
   'first). p_after: {at, id} or {start_ms, id}. p_filter: live (only sessions that have not ended), status[], '
-  'reason[], tenant, region, path, attempts (at least), slow_ms (at least), from (included), until (not included).';
+  'reason[], tenant, region, path, attempts (at least), slow_ms (at least), from (included), until (not included), '
+  'ids[].';
 grant execute on function public.ops_sessions(jsonb, text, jsonb, integer) to orchestrator;
 
 create function public.ops_session(p_id uuid) returns jsonb
