@@ -15,6 +15,10 @@ export interface Console {
   print(line: string): void;
   /** A line of progress. */
   progress(line: string): void;
+  /** Asks a person. Missing without a terminal. */
+  ask?(question: string): Promise<string>;
+  /** Whether the result may be coloured. Default no. */
+  colour?: boolean;
 }
 
 /** Exit codes, the same for every command. */

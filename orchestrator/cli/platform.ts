@@ -8,8 +8,30 @@ export interface Platform {
 
 const requestMs = 30_000;
 
-/** @param token an API key or an operator's token */
-export function createPlatform(baseUrl: string, token: string): Platform {
+interface Problem {
+  code?: string;
+  detail?: string;
+  already?: boolean;
+  errors?: Array<{ field: string; message: string }>;
+}
+
+const exitOf = (status: number, { already }: Problem): ConstructorParameters<typeof CliError>[0] => {
+  if (already) return 'alreadySo';
+  if (status === 404) return 'notFound';
+  return status === 400 || status === 422 ? 'usage' : 'failed';
+};
+
+/** What went wrong with a request that got no answer. */
+function unanswered(error: unknown, baseUrl: string, variable: string): CliError {
+  if ((error as Error).name === 'TimeoutError')
+    return new CliError('timedOut', 'timed_out', `${baseUrl} did not answer within ${requestMs / 1_000} s.`, {
+      cause: error,
+    });
+  return new CliError('away', 'orchestrator_away', `${baseUrl} does not answer (${variable}).`, { cause: error });
+}
+
+/** @param token an API key or an operator's token @param variable that sets `baseUrl` */
+export function createPlatform(baseUrl: string, token: string, variable = 'PUBLIC_URL'): Platform {
   return {
     call: async <T>(method: string, path: string, body?: object): Promise<T> => {
       const answer = await fetch(`${baseUrl}${path}`, {
@@ -21,18 +43,27 @@ export function createPlatform(baseUrl: string, token: string): Platform {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
         signal: AbortSignal.timeout(requestMs),
       }).catch((error: unknown) => {
-        throw new CliError('away', 'orchestrator_away', `${baseUrl} does not answer (PUBLIC_URL).`, { cause: error });
+        throw unanswered(error, baseUrl, variable);
       });
-      const parsed = (await answer.json().catch(() => ({}))) as T & { code?: string; detail?: string };
+      const parsed = (await answer.json().catch(() => ({}))) as T & Problem;
       if (answer.ok) return parsed;
-      const said = `${method} ${path}: ${answer.status} ${parsed.code ?? ''} ${parsed.detail ?? ''}`.trim();
-      if (answer.status === 401 || answer.status === 403)
+      const fields = (parsed.errors ?? []).map(({ field, message }) => `${field} ${message}`).join('; ');
+      const said = [`${method} ${path}: ${answer.status}`, parsed.code, parsed.detail, fields]
+        .filter(Boolean)
+        .join(' ');
+      if (answer.status === 403)
+        throw new CliError(
+          'notAllowed',
+          parsed.code ?? 'forbidden',
+          `${said} Ask an admin for a token with this role.`,
+        );
+      if (answer.status === 401)
         throw new CliError(
           'notAllowed',
           'token_refused',
           `${said}. GREENROOM_TOKEN must be an operator's token whose hash is in OPERATOR_TOKENS.`,
         );
-      throw new CliError(answer.status === 404 ? 'notFound' : 'failed', parsed.code ?? 'refused', said);
+      throw new CliError(exitOf(answer.status, parsed), parsed.code ?? 'refused', said);
     },
   };
 }

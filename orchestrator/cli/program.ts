@@ -2,14 +2,22 @@ import path from 'node:path';
 import { ConfigError } from '@greenroom/shared/runtime/environment.ts';
 import { Command, CommanderError } from 'commander';
 import type { Register, Run } from './command.ts';
+import { brakeCommand } from './commands/brake.ts';
+import { completionCommand } from './commands/completion.ts';
 import { deployOrchestratorCommand } from './commands/deploy-orchestrator.ts';
 import { deployWorkerCommand } from './commands/deploy-worker.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { listenCommand } from './commands/listen.ts';
+import { machinesCommand } from './commands/machines.ts';
 import { migrateCommand } from './commands/migrate.ts';
+import { poolCommand } from './commands/pool.ts';
+import { regionsCommand } from './commands/regions.ts';
 import { secretsCommand } from './commands/secrets.ts';
 import { sessionsCommand } from './commands/sessions.ts';
 import { smokeCommand } from './commands/smoke.ts';
+import { statusCommand } from './commands/status.ts';
+import { tenantsCommand } from './commands/tenants.ts';
+import { webhooksCommand, workCommand } from './commands/work.ts';
 import { CliError, type Console, environmentWithFile, exitCodes, present } from './console.ts';
 
 /** One file per command below `commands/`; a new command is one line here. */
@@ -23,8 +31,17 @@ const commands: Register[] = [
   migrateCommand,
   deployCommand,
   smokeCommand,
+  statusCommand,
   sessionsCommand,
   listenCommand,
+  machinesCommand,
+  poolCommand,
+  regionsCommand,
+  tenantsCommand,
+  webhooksCommand,
+  workCommand,
+  brakeCommand,
+  completionCommand,
 ];
 
 interface GlobalOptions {
@@ -67,7 +84,7 @@ export async function runProgram(args: string[], console: Console, home: string)
         const file = path.resolve(console.cwd, envFile ?? console.environment.GREENROOM_ENV_FILE ?? '.env');
         const environment = environmentWithFile(console.environment, file, envFile !== undefined);
         code = present(
-          await work({ ...options, args: command.args } as never, { ...console, environment }),
+          await work({ ...options, json, args: command.args } as never, { ...console, environment }),
           json,
           console,
         );

@@ -6,7 +6,15 @@ import { createFleetFeed, type FleetWatcher, fleetPollMs, mostMissed } from './f
 
 const at = '2026-11-27T09:00:00Z';
 const eventOf = (id: number): OpsEvent => ({
-  ...{ id, session_id: `session ${id}`, tenant_id: 'tenant', type: 'session.ready', created_at: at },
+  ...{
+    id,
+    session_id: `session ${id}`,
+    tenant_id: 'tenant',
+    tenant: 'acme',
+    type: 'session.ready',
+    data: {},
+    created_at: at,
+  },
 });
 
 function make() {
