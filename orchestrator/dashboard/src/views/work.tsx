@@ -28,7 +28,7 @@ const list: ListOf<OpsWork> = {
   columns: [
     { name: 'Kind', width: 150, of: ({ kind }) => words(kind) },
     { name: 'State', width: 110, of: ({ state }) => <State value={state} /> },
-    { name: 'Of', width: 200, of: ({ id }) => <Id value={id} /> },
+    { name: 'Of', width: 140, of: ({ id }) => <Id value={id} /> },
     {
       name: 'Session',
       width: 110,
@@ -36,7 +36,7 @@ const list: ListOf<OpsWork> = {
     },
     { name: 'Last error', of: ({ last_error }) => <span title={last_error ?? ''}>{orDash(last_error)}</span> },
     { name: 'Tenant', wide: true, width: 120, of: ({ tenant }) => orDash(tenant) },
-    { name: 'Attempts', width: 80, number: true, of: ({ attempts }) => attempts },
+    { name: 'Attempts', width: 92, number: true, of: ({ attempts }) => attempts },
     { name: 'Owed for', width: 110, number: true, of: ({ since }) => <Age since={since} /> },
     { name: 'Due', width: 120, number: true, of: ({ due_at }) => <When at={due_at} /> },
   ],
