@@ -13,11 +13,20 @@ import type { CallPeer, PeerFactory } from './types.ts';
  *   failures in a row is limited, because each call costs money at the provider. A call that was up for `steadyMs`,
  *   with sound in both directions as far as is known, resets the count. After the last failure the problem
  *   `call_blocked` is raised, and the candidate can try again.
+ * - The first offer of a page is made while its socket opens, and sent right behind `init_session`, without an ordinal: the
+ *   worker takes it for the next call, whatever that is. `session_ready` tells the page its ordinal. If the worker
+ *   refuses it, the page offers again, with the ordinal.
  * - Late events of a peer that was replaced, or after the end of the interview, are ignored. A peer that is
  *   created too late is closed.
  */
 export interface Calls {
   readonly state: CallState;
+  /** Makes the first offer of this page ahead of its socket. */
+  prepare(): void;
+  /** The socket is open and `init_session` was sent: sends the offer that was made ahead, if it is ready. */
+  opened(): void;
+  /** The worker refused an offer. */
+  refused(): void;
   /** Continues after `session_ready`. */
   resume(ready: Extract<ServerMessage, { type: 'session_ready' }>): void;
   /** Begins the call that the worker asks for. */
@@ -51,6 +60,13 @@ export interface CallsDeps {
   onError(error: Error): void;
 }
 
+interface EarlyOffer {
+  peer: Promise<CallPeer>;
+  offer: Promise<string>;
+  ready: { made: CallPeer; sdp: string } | undefined;
+  isSent: boolean;
+}
+
 /** After a reconnection, how long to wait for the answer to an earlier offer, ms. */
 const answerWaitMs = 5_000;
 /** How long a connection may take after its answer, ms. */
@@ -72,6 +88,10 @@ export function createCalls(deps: CallsDeps): Calls {
   let ordinal: number | undefined;
   let answeredOrdinal: number | undefined;
   let failures = 0;
+  /** The offer made ahead, until `session_ready`. */
+  let early: EarlyOffer | undefined;
+  /** The call whose offer was sent ahead and is not answered yet. */
+  let unsure: number | undefined;
   /** Runs while waiting for an answer, a connection or the next call; there is only ever one such wait. */
   let timer: ReturnType<typeof setTimeout> | undefined;
   let steady: ReturnType<typeof setTimeout> | undefined;
@@ -97,9 +117,42 @@ export function createCalls(deps: CallsDeps): Calls {
     last?.close();
   };
 
+  const prepare = () => {
+    if (closed || early || ordinal !== undefined) return;
+    const peer = Promise.resolve().then(createPeer);
+    const offer = peer.then((made) => made.offer());
+    const mine: EarlyOffer = { peer, offer, ready: undefined, isSent: false };
+    early = mine;
+    Promise.all([peer, offer]).then(
+      ([made, sdp]) => {
+        mine.ready = { made, sdp };
+      },
+      // The offer is made after `session_ready`, and what is wrong is reported then.
+      () => {
+        if (early === mine) early = undefined;
+      },
+    );
+  };
+  /** The peer of the offer made ahead, or a new one. */
+  const takePeer = async (): Promise<{ made: CallPeer; offer: Promise<string> | undefined }> => {
+    const taken = early;
+    early = undefined;
+    return taken ? { made: await taken.peer, offer: taken.offer } : { made: await createPeer(), offer: undefined };
+  };
+  /** The offer that was sent ahead is that of this call. */
+  const adopt = ({ made }: { made: CallPeer }, next: number) => {
+    early = undefined;
+    if (!mayCall()) return made.close();
+    turn += 1;
+    ordinal = next;
+    unsure = next;
+    setState('offering');
+    attend(made, next);
+  };
   const begin = (next: number) => {
     if (closed || !mayCall()) return;
     turn += 1;
+    unsure = undefined;
     const mine = turn;
     start(next, mine).catch((error: Error) => {
       if (mine === turn) onError(error);
@@ -109,8 +162,13 @@ export function createCalls(deps: CallsDeps): Calls {
     hangUp();
     ordinal = next;
     setState('offering');
-    const made = await createPeer();
+    const { made, offer } = await takePeer();
     if (mine !== turn) return made.close();
+    attend(made, next);
+    const sdp = await (offer ?? made.offer());
+    if (mine === turn) send({ type: 'sdp_offer', sdp, ordinal: next });
+  };
+  const attend = (made: CallPeer, next: number) => {
     peer = made;
     onPeer(made, next);
     made.onState((peerState) => {
@@ -119,8 +177,6 @@ export function createCalls(deps: CallsDeps): Calls {
       if (peerState === 'interrupted') interrupted();
       if (peerState === 'connected') up();
     });
-    const sdp = await made.offer();
-    if (mine === turn) send({ type: 'sdp_offer', sdp, ordinal: next });
   };
   const tell = () => {
     if (ordinal === undefined) return;
@@ -166,7 +222,15 @@ export function createCalls(deps: CallsDeps): Calls {
     get peer() {
       return peer;
     },
+    prepare,
+    opened: () => {
+      if (early?.ready && mayCall()) early.isSent = send({ type: 'sdp_offer', sdp: early.ready.sdp });
+    },
+    refused: () => {
+      if (unsure !== undefined && unsure === ordinal && answeredOrdinal !== ordinal) begin(unsure);
+    },
     resume: ({ call_active, ordinal: at }) => {
+      if (early?.ready && early.isSent) return adopt(early.ready, call_active ? at + 1 : at);
       if (!call_active) return begin(at);
       if (at !== ordinal) return begin(at + 1);
       if (!isUnderWay(at)) return;
@@ -178,6 +242,7 @@ export function createCalls(deps: CallsDeps): Calls {
       // A repetition after a reconnection, or the answer for an earlier page of this session.
       if (message.ordinal !== ordinal || ordinal === answeredOrdinal || !peer) return;
       answeredOrdinal = ordinal;
+      unsure = undefined;
       const mine = peer;
       setState('answered');
       after(connectMs, giveUp);
@@ -199,6 +264,11 @@ export function createCalls(deps: CallsDeps): Calls {
       closed = true;
       turn += 1;
       hangUp();
+      early?.peer.then(
+        (made) => made.close(),
+        () => undefined,
+      );
+      early = undefined;
       setState('none');
     },
   };

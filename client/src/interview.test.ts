@@ -78,7 +78,7 @@ async function begin(options: Partial<InterviewOptions> = {}) {
   };
   const answer = (ordinal: number) => server().say({ type: 'sdp_answer', sdp: 'answer', ordinal });
   const sent = () => FakeSocket.all.flatMap((socket) => socket.sent);
-  const offers = () => sent().flatMap((m) => (m.type === 'sdp_offer' ? [`${m.sdp} as ${m.ordinal}`] : []));
+  const offers = () => sent().flatMap((m) => (m.type === 'sdp_offer' ? [`${m.sdp} as ${m.ordinal ?? 'next'}`] : []));
   const status = () => client.snapshot.status.name;
   return { client, peers, problems, over, server, ready, answer, offers, sent, status };
 }
@@ -105,7 +105,7 @@ describe('a call', () => {
     answer(1);
     peers[0]?.state('connected');
     await alive(60_000);
-    expect([offers(), status()]).toEqual([['offer 1 as 1'], 'live']);
+    expect([offers(), status()]).toEqual([['offer 1 as next'], 'live']);
   });
 
   test('a call whose connection fails is replaced by the next one', async () => {
@@ -115,7 +115,7 @@ describe('a call', () => {
     peers[0]?.state('connected');
     peers[0]?.state('failed');
     await vi.advanceTimersByTimeAsync(600);
-    expect([offers(), problems]).toEqual([['offer 1 as 1', 'offer 2 as 2'], ['call_failed']]);
+    expect([offers(), problems]).toEqual([['offer 1 as next', 'offer 2 as 2'], ['call_failed']]);
   });
 
   test('a call that does not connect within 10 s of its answer is replaced by the next one', async () => {
@@ -123,9 +123,9 @@ describe('a call', () => {
     await ready(1, false);
     answer(1);
     await alive(9_000);
-    expect(offers()).toEqual(['offer 1 as 1']);
+    expect(offers()).toEqual(['offer 1 as next']);
     await alive(2_000);
-    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
+    expect(offers()).toEqual(['offer 1 as next', 'offer 2 as 2']);
   });
 
   test('a call that fails while the socket is lost is replaced after the reconnection', async () => {
@@ -161,7 +161,7 @@ describe('a call', () => {
     answer(2);
     peers[1]?.state('connected');
     await alive(60_000);
-    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 2']);
+    expect(offers()).toEqual(['offer 1 as next', 'offer 2 as 2']);
   });
 
   test('a call that was refused because of a missing consent is offered again after the consent', async () => {
@@ -169,10 +169,10 @@ describe('a call', () => {
     await ready(1, false);
     server().say({ type: 'error', code: 'consent_required', message: '', retryable: false });
     await alive(60_000);
-    expect(offers()).toEqual(['offer 1 as 1']);
+    expect(offers()).toEqual(['offer 1 as next']);
     await client.consent('v1');
     await vi.advanceTimersByTimeAsync(0);
-    expect(offers()).toEqual(['offer 1 as 1', 'offer 2 as 1']);
+    expect(offers()).toEqual(['offer 1 as next', 'offer 2 as 1']);
   });
 
   test('a call that fails after the candidate requested the end is not replaced', async () => {
@@ -182,7 +182,59 @@ describe('a call', () => {
     void client.end();
     peers[0]?.state('failed');
     await alive(60_000);
-    expect(offers()).toEqual(['offer 1 as 1']);
+    expect(offers()).toEqual(['offer 1 as next']);
+  });
+});
+
+describe('the offer that a page makes ahead', () => {
+  const inOrder = (sent: ClientMessage[]) =>
+    sent.flatMap(({ type }) => (type === 'init_session' || type === 'sdp_offer' ? [type] : []));
+
+  test('is sent right behind init_session, and its answer is that of the session’s next call', async () => {
+    const { server, sent, ready, answer, peers, status } = await begin();
+    server().open();
+    expect(inOrder(sent())).toEqual(['init_session', 'sdp_offer']);
+    server().say({ type: 'session_ready', ordinal: 3, call_active: true, acked: [], reconnect_token: 'r' } as never);
+    answer(3);
+    answer(4);
+    peers[0]?.state('connected');
+    expect([status(), peers.length]).toEqual(['live', 1]);
+    await ready(4, true);
+    expect(inOrder(sent())).toHaveLength(3);
+  });
+
+  test('is made again with its ordinal when the worker refuses it', async () => {
+    const { server, ready, offers } = await begin();
+    await ready(2, true);
+    const refuse = () => server().say({ type: 'error', code: 'call_not_allowed', message: '', retryable: false });
+    refuse();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(offers()).toEqual(['offer 1 as next', 'offer 2 as 3']);
+    refuse();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(offers()).toHaveLength(2);
+  });
+
+  test('is sent again when the socket is lost before session_ready', async () => {
+    const { server, ready, offers, peers } = await begin();
+    server().open();
+    server().close(1_006);
+    await vi.advanceTimersByTimeAsync(300);
+    await ready(1, false);
+    expect([offers(), peers.length]).toEqual([['offer 1 as next', 'offer 1 as next'], 1]);
+  });
+
+  test('that is not ready when the socket opens is sent with its ordinal', async () => {
+    const { createPeer } = makePeers();
+    const slow = {
+      ...createPeer(),
+      offer: () => new Promise<string>((resolve) => setTimeout(() => resolve('slow'), 500)),
+    };
+    const { ready, offers } = await begin({ createPeer: () => slow });
+    await ready(1, false);
+    expect(offers()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(offers()).toEqual(['slow as 1']);
   });
 });
 

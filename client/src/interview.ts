@@ -211,6 +211,7 @@ export function createInterview(options: InterviewOptions): Interview {
         return events.emit('warning', { endsAt: message.ends_at });
       case 'error':
         if (message.code === 'consent_required') problems.raise('consent_required');
+        if (message.code === 'call_not_allowed') calls.refused();
         return events.emit('trouble', { code: message.code, message: message.message });
       case 'session_ended':
         return finish({ outcome: message.outcome, reason: message.reason });
@@ -285,7 +286,7 @@ export function createInterview(options: InterviewOptions): Interview {
   const leave = () => finish(left);
   options.signal?.addEventListener('abort', leave);
 
-  const enter = async (): Promise<Pick<Joined, 'websocket_url' | 'join_token'>> => {
+  const enter = async (): Promise<Pick<Joined, 'websocket_url' | 'join_token' | 'ice_servers'>> => {
     if (typeof options.link === 'object')
       return { websocket_url: options.link.websocketUrl, join_token: options.link.joinToken };
     return (entry as Joining).join();
@@ -325,6 +326,11 @@ export function createInterview(options: InterviewOptions): Interview {
     refresh();
     await audio?.open();
     const room = await enter();
+    // A browser can offer only when it knows the relays. A platform's own token comes without them.
+    if (options.createPeer || room.ice_servers) {
+      iceServers = room.ice_servers ?? [];
+      calls.prepare();
+    }
     await openStore();
     const sessionId = sessionIdOf(room.websocket_url);
     void log.handInLeftovers(sessionId);
@@ -343,6 +349,7 @@ export function createInterview(options: InterviewOptions): Interview {
         closeCode = code;
         refresh();
       },
+      onOpened: calls.opened,
       onMessage,
       onFinal: (code) => finish(code === 'unreachable' ? unreachable : (finalEnds[code] ?? unreachable)),
     });

@@ -1,4 +1,4 @@
-import type { WithdrawalEffect } from './types.ts';
+import type { IceServer, WithdrawalEffect } from './types.ts';
 
 /**
  * `/api/join` from the browser. An answer counts only if the service wrote it: JSON with the expected fields, or
@@ -17,6 +17,8 @@ export interface Joined {
   websocket_url: string;
   join_token: string;
   simulated: boolean;
+  /** Relays for the peer connection. Absent: an older service, which names them in `session_ready`. */
+  ice_servers?: IceServer[];
   interview_context: { position: { title: string }; candidate: { name: string } };
 }
 

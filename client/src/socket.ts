@@ -38,6 +38,8 @@ export interface SocketDeps {
   random(): number;
   giveUpMs: number;
   onState(state: SocketState, code?: number): void;
+  /** Called when the socket is open, right after `init_session`. */
+  onOpened(): void;
   onMessage(message: ServerMessage): void;
   /** Called when the socket is closed for good. */
   onFinal(code: number | 'unreachable'): void;
@@ -61,7 +63,7 @@ const finalCodes: readonly number[] = [
 ];
 
 export function createSocket(deps: SocketDeps): SessionSocket {
-  const { url, Socket, now, random, giveUpMs, onState, onMessage, onFinal } = deps;
+  const { url, Socket, now, random, giveUpMs, onState, onOpened, onMessage, onFinal } = deps;
   let token = deps.joinToken;
   let current: WebSocket | undefined;
   let reached = false;
@@ -126,6 +128,7 @@ export function createSocket(deps: SocketDeps): SessionSocket {
     unansweredSince = now();
     ticking = setInterval(tick, tickMs);
     send({ type: 'init_session', ...(reached ? {} : { fresh: true }) });
+    onOpened();
   };
   const onFrame = (data: unknown) => {
     const message = objectIn(data) as ServerMessage | undefined;

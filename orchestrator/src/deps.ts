@@ -310,7 +310,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     ...{ simulations: parts.simulations },
     ...{ sessions, people: persons.people, webhooks: outbox.webhooks, results: finishing.results },
     ...{ launcher, arrivals, pool, usage, endings: fleet.endings },
-    ...{ publicUrl, transcriptUploadUrl, recordings: video?.recordings ?? null },
+    ...{ publicUrl, transcriptUploadUrl, relays: config.relays, recordings: video?.recordings ?? null },
     ...{ sessionExpiresMs: deadlines.sessionExpiresMs, stopTimeoutMs: deadlines.stopTimeoutMs },
     perMinute: config.access.perMinute.joinAddress,
     callerPerMinute: config.access.perMinute,

@@ -4730,8 +4730,9 @@ export interface operations {
                      *       "status": "provisioning",
                      *       "join_token": "eyJhbGciOiJFUzI1NiJ9.example.signature",
                      *       "transcript_token": "example-of-a-secret.example.signature",
-                     *       "transcript_url": "http://127.0.0.1:24431/functions/v1/interview-transcript",
+                     *       "transcript_url": "http://127.0.0.1:24489/functions/v1/interview-transcript",
                      *       "websocket_url": "wss://interviews.example.com/ws/sessions/0b5c6f2e-7d41-4c9a-8e1f-000000000005",
+                     *       "ice_servers": [],
                      *       "interview_context": {
                      *         "position": {
                      *           "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000003",
@@ -4760,6 +4761,12 @@ export interface operations {
                         /** @description Where to upload them: `POST {entries}` with that token as the bearer token. */
                         transcript_url: string;
                         websocket_url: string;
+                        /** @description Relays (TURN) for `RTCPeerConnection`. Empty: none are needed. */
+                        ice_servers: {
+                            urls: string[];
+                            username?: string;
+                            credential?: string;
+                        }[];
                         interview_context: {
                             position: {
                                 /** Format: uuid */
@@ -8366,8 +8373,8 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-bd48c204-1",
-                     *           "network": "gr-example-bd48c204-net",
+                     *           "name": "gr-example-ee86950d-1",
+                     *           "network": "gr-example-ee86950d-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -8705,8 +8712,8 @@ export interface operations {
                      *       "live_sessions": 0,
                      *       "machines": 0,
                      *       "apps": [
-                     *         "gr-example-bd48c204-1",
-                     *         "gr-example-bd48c204-2"
+                     *         "gr-example-ee86950d-1",
+                     *         "gr-example-ee86950d-2"
                      *       ]
                      *     }
                      */
@@ -9129,13 +9136,13 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-bd48c204-1",
-                     *           "network": "gr-example-bd48c204-net",
+                     *           "name": "gr-example-ee86950d-1",
+                     *           "network": "gr-example-ee86950d-net",
                      *           "status": "ready"
                      *         },
                      *         {
-                     *           "name": "gr-example-bd48c204-2",
-                     *           "network": "gr-example-bd48c204-net",
+                     *           "name": "gr-example-ee86950d-2",
+                     *           "network": "gr-example-ee86950d-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -9344,13 +9351,13 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-bd48c204-1",
-                     *           "network": "gr-example-bd48c204-net",
+                     *           "name": "gr-example-ee86950d-1",
+                     *           "network": "gr-example-ee86950d-net",
                      *           "status": "ready"
                      *         },
                      *         {
-                     *           "name": "gr-example-bd48c204-2",
-                     *           "network": "gr-example-bd48c204-net",
+                     *           "name": "gr-example-ee86950d-2",
+                     *           "network": "gr-example-ee86950d-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -10158,7 +10165,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "has_more": true,
-                     *       "next_cursor": "eyJjcmVhdGVkQXQiOiIyMDI2LTExLTI3VDE0OjI3OjM3LjgyMzcyNCswMDowMCIsImlkIjoiZjI4MTkyNmYtYWY2YS00NWIzLWJlMDUtMTlhNWEzODRjMDE4In0._R2DTPqYSbj_"
+                     *       "next_cursor": "eyJjcmVhdGVkQXQiOiIyMDI2LTExLTI3VDE2OjAyOjQ3LjE2MTEzNyswMDowMCIsImlkIjoiNzhmMDgwOTMtOWQ4Ni00NWMwLWJjMTUtYWJiODgzYzY4MmFlIn0.ZDEikq1ikNFT"
                      *     }
                      */
                     "application/json": components["schemas"]["ApiKeyList"];

@@ -34,6 +34,8 @@ export interface Conversation {
   readonly calls: Calls;
   /** Turns of the candidate that could not be transcribed, in all calls. */
   readonly transcriptionsFailed: number;
+  /** A candidate's socket arrives: requests what the first offer needs. */
+  expectOffer(): void;
   /**
    * Handles an offer. The answer goes to whichever connection is in the room by then; errors go to the
    * sender.
@@ -94,6 +96,8 @@ export function createConversation(deps: ConversationDeps): Conversation {
     transcript.open(ordinal, call.log);
     current?.silence();
     current = call;
+    // How long the call before it had no sideband does not count for this one.
+    watch.stop();
   };
   const speak = async (ordinal: number) => {
     const call = current;
@@ -240,6 +244,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     get transcriptionsFailed() {
       return transcriptionsFailed;
     },
+    expectOffer: calls.prepare,
     offer: onOffer,
     connected: (ordinal) => {
       if (unconfirmed?.ordinal === ordinal) unconfirmed = undefined;

@@ -176,6 +176,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       const admission = await admit(request);
       if (admission.kind === 'admitted') {
         phases.edgeWaited(admission.waitedMs);
+        if (!ending.isDecided) conversation.expectOffer();
         return room.enter;
       }
       log.info({ close_code: admission.code, reason: admission.why }, 'socket refused');

@@ -126,7 +126,11 @@ describe('a real Chromium on the plain page', () => {
       page.on('console', (message) => said.push(message.text()));
       await page.goto(`${served.url}#${session.join_url}`);
       await page.getByRole('button', { name: start }).click();
-      await until('it runs', async () => (await held(page)).peers === 1);
+      // The peer is there first: its offer is made while the socket opens.
+      await until('it runs', async () => {
+        const { sockets, peers } = await held(page);
+        return sockets === 1 && peers === 1;
+      });
       await expectInUse(page);
       await page.getByText(ended, { exact: true }).waitFor({ timeout: 60_000 });
       await expectNothingHeld(page);

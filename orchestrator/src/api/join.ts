@@ -1,10 +1,11 @@
 import { createHmac, randomInt } from 'node:crypto';
 import rateLimit from '@fastify/rate-limit';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
-import { plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
+import { iceServer, plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
 import { consentView, endingView, handoverCode, lookView, withdrawnView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
 import { itemId, maxCorrection } from '@greenroom/shared/protocol/transcript.ts';
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { adjustmentsIn, extraTimeWithin } from '@greenroom/shared/session/adjustments.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
@@ -23,6 +24,7 @@ import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machi
 import { crashPoint } from '../runtime/crash-points.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
+import { iceServersFor, type RelayConfig } from '../voice/relays.ts';
 import { edgeRegionOf } from './edge-region.ts';
 import type { LinkLimits } from './link-limits.ts';
 import { isJoinable, type ViewDeps, websocketUrl } from './session-view.ts';
@@ -59,6 +61,8 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'>, StopMac
   noteRefusal: NoteRefusal;
   arrivals: Arrivals;
   transcriptUploadUrl: string;
+  relays: RelayConfig;
+  clock: Pick<Clock, 'now'>;
   /** Requests per minute and address. */
   perMinute: number;
   links: LinkLimits;
@@ -78,6 +82,7 @@ const joinView = z.object({
     .describe('For uploading entries that could not be sent over the socket. Outlives the session by a day.'),
   transcript_url: z.string().describe('Where to upload them: `POST {entries}` with that token as the bearer token.'),
   websocket_url: z.string(),
+  ice_servers: z.array(iceServer).describe('Relays (TURN) for `RTCPeerConnection`. Empty: none are needed.'),
   interview_context: interviewContext,
   simulated: z.boolean(),
   browser: z.string().describe("The browser's secret. Store it, and send it when joining again with the same code."),
@@ -311,6 +316,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
           transcript_token,
           transcript_url: transcriptUploadUrl,
           websocket_url: websocketUrl(publicUrl, session_id),
+          ice_servers: iceServersFor(session_id, session.max_duration_ms, deps.relays, deps.clock),
           interview_context: session.interview_context,
           simulated: session.simulated,
           browser,

@@ -27,16 +27,18 @@ describe('the calls of a session', () => {
       updateCall?: CallsDeps['orchestrator']['updateCall'];
       createCall?: () => Promise<CreatedCall>;
       hangUp?: () => boolean | Promise<boolean>;
+      ready?: VoiceCall['ready'];
     } = {},
   ) => {
     const clock = createFakeClock();
     const order: string[] = [];
+    const events: string[] = [];
     const noted = <T>(what: string, value: T): T => {
       order.push(what);
       return value;
     };
     const attended: VoiceCall = {
-      ready: async () => 'ready',
+      ready: changes.ready ?? (async () => 'ready'),
       attached: true,
       log: { entries: () => [], knows: () => false, awaited: () => 0, settle: () => [] },
       begin: () => {},
@@ -73,16 +75,65 @@ describe('the calls of a session', () => {
       },
       onCredential: () => {},
       onOpened: () => {},
-      onEvent: () => {},
+      onEvent: (ordinal, { type }) => void events.push(`${type} ${ordinal}`),
       onClosed: (ordinal) => void order.push(`closed ${ordinal}`),
     });
-    return { clock, order, calls, lose: () => lose() };
+    return { clock, order, events, calls, lose: () => lose() };
   };
 
-  test('stores the call’s id and attaches the sideband before it answers', async () => {
+  test('attaches the sideband while the call’s id is stored, and answers when the id is stored', async () => {
     const { calls, order } = setUp();
-    expect(await calls.offer(offerSdp)).toEqual({ kind: 'answered', sdp: answerSdp, ordinal: 1, sideband: 'ready' });
-    expect(order).toEqual(['open 1', 'create', 'call_id 1', 'sideband']);
+    expect(await calls.offer(offerSdp)).toEqual({ kind: 'answered', sdp: answerSdp, ordinal: 1 });
+    expect(order).toEqual(['open 1', 'create', 'sideband', 'call_id 1']);
+  });
+
+  test('the answer does not wait for the sideband, and a sideband that does not come is reported', async () => {
+    const { calls, events, clock } = setUp({ ready: () => new Promise(() => undefined) });
+    expect(await calls.offer(offerSdp)).toMatchObject({ kind: 'answered' });
+    expect(events).toEqual([]);
+    const late = setUp({ ready: async () => 'degraded' });
+    await late.calls.offer(offerSdp);
+    await late.clock.advance(1);
+    expect(late.events).toEqual(['missing 1']);
+    await clock.advance(1);
+    expect(events).toEqual([]);
+  });
+
+  describe('a credential that is requested ahead', () => {
+    test('is used by the offer, once', async () => {
+      const { calls, order } = setUp();
+      calls.prepare();
+      calls.prepare();
+      expect(order).toEqual(['open 1']);
+      expect(await calls.offer(offerSdp)).toMatchObject({ kind: 'answered', ordinal: 1 });
+      calls.prepare();
+      await calls.offer(offerSdp);
+      expect(order.filter((step) => step.startsWith('open'))).toEqual(['open 1', 'open 2']);
+    });
+
+    test('is not used by an offer that comes later than 45 s', async () => {
+      const { calls, order, clock } = setUp();
+      calls.prepare();
+      await clock.advance(45_000);
+      await calls.offer(offerSdp);
+      expect(order.filter((step) => step.startsWith('open'))).toEqual(['open 1', 'open 1']);
+    });
+
+    test('leaves a refusal to the offer, which asks again', async () => {
+      const answers = [failed(403, 'consent_required'), opened(1)];
+      let asked = 0;
+      const { calls } = setUp({ openCall: async () => answers[asked++] ?? failed(500) });
+      calls.prepare();
+      expect(await calls.offer(offerSdp)).toMatchObject({ kind: 'answered' });
+      expect(asked).toBe(2);
+    });
+
+    test('is not requested beside a call', async () => {
+      const { calls, order } = setUp();
+      await calls.offer(offerSdp);
+      calls.prepare();
+      expect(order.filter((step) => step.startsWith('open'))).toEqual(['open 1']);
+    });
   });
 
   test('a new offer first hangs up the old call, whose late events are still received for a while', async () => {
@@ -117,21 +168,24 @@ describe('the calls of a session', () => {
     expect(order).toContain('hung_up 1');
   });
 
-  test('refuses a second offer while one is being handled, and an offer with a wrong ordinal', async () => {
+  test('refuses a second offer with the ordinal of one that is being handled, and an offer with a wrong ordinal', async () => {
     const { calls } = setUp();
-    const [first, second] = await Promise.all([calls.offer(offerSdp), calls.offer(offerSdp)]);
+    const [first, second] = await Promise.all([calls.offer(offerSdp, 1), calls.offer(offerSdp, 1)]);
     expect([first.kind, second]).toEqual(['answered', { kind: 'refused', code: 'call_not_allowed' }]);
     expect(await calls.offer(offerSdp, 1)).toMatchObject({ kind: 'refused', code: 'call_not_allowed' });
   });
 
-  test('an offer for the call after the one being opened waits for it, and then replaces it', async () => {
-    const { calls } = setUp();
-    const [first, second] = await Promise.all([calls.offer(offerSdp, 1), calls.offer(offerSdp, 2)]);
-    expect([first, second]).toMatchObject([
-      { kind: 'answered', ordinal: 1 },
-      { kind: 'answered', ordinal: 2 },
-    ]);
-  });
+  test.each([2, undefined])(
+    'an offer for the call after the one being opened (%s) waits for it, and then replaces it',
+    async (after) => {
+      const { calls } = setUp();
+      const [first, second] = await Promise.all([calls.offer(offerSdp, 1), calls.offer(offerSdp, after)]);
+      expect([first, second]).toMatchObject([
+        { kind: 'answered', ordinal: 1 },
+        { kind: 'answered', ordinal: 2 },
+      ]);
+    },
+  );
 
   test('an offer waits while the control plane is away for half a minute', async () => {
     let tries = 0;

@@ -20,8 +20,9 @@ import type { Voice, VoiceCall, VoiceEvent } from './voice.ts';
  *
  * - The orchestrator stores the call's id before the browser gets its answer: otherwise nothing but this
  *   worker could hang the call up.
- * - The answer goes out after the sideband is attached, or known to be degraded: the sideband does not replay
- *   events.
+ * - The sideband is attached while the id is stored and while the answer travels to the browser: the interviewer
+ *   says nothing before it is attached.
+ * - A credential may be requested ahead, when a candidate's socket arrives. An offer within `aheadMs` uses it.
  * - A new offer first hangs up the old call, so that two calls of one session never speak at once.
  * - If a call was created but its answer was not sent, it is hung up here.
  * - A call whose hang-up failed, or whose sideband reports it gone, stays in `unended`: its hang-up is
@@ -32,11 +33,11 @@ import type { Voice, VoiceCall, VoiceEvent } from './voice.ts';
  *   `openMs`: the offer stays valid.
  * - A session may open `callBurst` calls at once and one more every `callEveryMs`: each needs a credential
  *   and a call at the provider, whose limits all interviews share.
- * - An offer for the call after the one being opened waits for that one: the page was reloaded in the
- *   meantime.
+ * - An offer for the call after the one being opened, or without an ordinal, waits for that one: the page was
+ *   reloaded in the meantime.
  */
 export type OfferResult =
-  | { kind: 'answered'; sdp: string; ordinal: number; sideband: 'ready' | 'degraded' }
+  | { kind: 'answered'; sdp: string; ordinal: number }
   /** Nothing was changed; the session continues. */
   | { kind: 'refused'; code: ErrorCode; detail?: string }
   /** No call is possible: the session ends with this reason. */
@@ -44,6 +45,8 @@ export type OfferResult =
   | { kind: 'fenced' };
 
 export interface Calls {
+  /** Requests the next call's credential ahead, unless a call is up or one was requested less than `aheadMs` ago. */
+  prepare(): void;
   /** @param ordinal the one the browser was asked for. Default: the next one. */
   offer(sdp: string, ordinal?: number): Promise<OfferResult>;
   /** Takes over the call that was under way on another machine. */
@@ -69,7 +72,7 @@ export interface CallsDeps {
   voice: Voice;
   /** Ordinal of the first call, unless one is taken over. */
   nextOrdinal: number;
-  /** How long an answer waits for the sideband, ms. */
+  /** A call whose sideband is not attached by then is reported as `missing`, ms. */
   sidebandReadyMs: number;
   /** How long a hung-up call's sideband is still listened to, ms. */
   lateTranscriptMs: number;
@@ -104,6 +107,8 @@ const retireWaitMs = 1_000;
 const hangUpRetryMs = 15_000;
 const callBurst = 8;
 export const callEveryMs = 15_000;
+/** A credential that was requested ahead is used for this long, ms. */
+const aheadMs = 45_000;
 const openTries = 3;
 const openMs = 60_000;
 const storeTries = 5;
@@ -114,6 +119,8 @@ export function createCalls(deps: CallsDeps): Calls {
   let active: Active | undefined;
   let next = deps.nextOrdinal;
   let opening: Promise<OfferResult> | undefined;
+  /** A credential that was requested ahead. */
+  let ahead: { ordinal: number; askedMs: number; answer: Promise<Answer<OpenCallResponse>> } | undefined;
   /** Calls that may still be up at the provider, by ordinal. */
   const unended = new Map<number, CallToHangUp>();
   let retryTimer: Timer | undefined;
@@ -200,7 +207,28 @@ export function createCalls(deps: CallsDeps): Calls {
     }, deps.lateTranscriptMs);
   };
 
+  const isFresh = (asked: typeof ahead): asked is NonNullable<typeof ahead> =>
+    asked !== undefined && asked.ordinal === next && clock.monotonicMs() - asked.askedMs < aheadMs;
+  const prepare = (): void => {
+    if (active || opening || stopping.signal.aborted || isFresh(ahead)) return;
+    const asked = { ordinal: next, askedMs: clock.monotonicMs(), answer: orchestrator.openCall(next, stopping.signal) };
+    ahead = asked;
+    // A refusal is left to the offer, which asks again and reports it.
+    void asked.answer.then(({ kind }) => {
+      if (kind !== 'ok' && ahead === asked) ahead = undefined;
+    });
+  };
+  /** The answer to what was requested ahead, if it may still be used. */
+  const takeAhead = async (): Promise<Opened | undefined> => {
+    const asked = ahead;
+    ahead = undefined;
+    const answer = isFresh(asked) ? await asked.answer : undefined;
+    return answer?.kind === 'ok' ? { kind: 'opened', value: answer.value } : undefined;
+  };
+
   const askForCall = async (): Promise<Opened | Exclude<OfferResult, { kind: 'answered' }>> => {
+    const taken = await takeAhead();
+    if (taken) return taken;
     const beganMs = clock.monotonicMs();
     for (let attempt = 0; ; attempt += 1) {
       const answer = await orchestrator.openCall(next, stopping.signal);
@@ -242,28 +270,38 @@ export function createCalls(deps: CallsDeps): Calls {
     }
     const call = { ordinal, callId: created.callId, credential };
     log.info({ ordinal, call_id: call.callId }, 'realtime call created');
-    if (!(await storeCallId(ordinal, call.callId)) || stopping.signal.aborted) return abandon(call);
-    active = listen(call, session, true);
-    const sideband = await active.voice.ready(deps.sidebandReadyMs);
-    if (sideband === 'degraded') {
-      log.warn({ ordinal }, 'no sideband: only the browser’s copies of the transcript are available');
-      deps.onEvent(ordinal, { type: 'missing' });
-    }
-    return { kind: 'answered', sdp: created.answer, ordinal, sideband };
+    const listening = listen(call, session, true);
+    active = listening;
+    const isStored = await storeCallId(ordinal, call.callId);
+    if (!isStored || stopping.signal.aborted || active !== listening) return abandon(listening);
+    void reportMissing(listening);
+    return { kind: 'answered', sdp: created.answer, ordinal };
   };
-  /** Hangs up a call whose id could not be stored. */
-  const abandon = async (call: CallToHangUp): Promise<OfferResult> => {
-    await within(hangUpMs, (signal) => end(call, signal));
+  const reportMissing = async (call: Active): Promise<void> => {
+    if ((await call.voice.ready(deps.sidebandReadyMs)) === 'ready' || active !== call) return;
+    log.warn({ ordinal: call.ordinal }, 'no sideband: only the browser’s copies of the transcript are available');
+    deps.onEvent(call.ordinal, { type: 'missing' });
+  };
+  /** Hangs up a call whose id could not be stored, or that is already gone. */
+  const abandon = async (call: Active): Promise<OfferResult> => {
+    if (active === call) {
+      active = undefined;
+      call.voice.expectEnd();
+      await within(hangUpMs, (signal) => end(call, signal));
+      call.voice.close();
+      deps.onClosed(call.ordinal);
+    }
     next = call.ordinal + 1;
     return { kind: 'refused', code: 'internal_error', detail: 'The call could not be recorded. Send a new offer.' };
   };
 
   const calls: Calls = {
+    prepare,
     offer: async (sdp, ordinal) => {
       const problem = voice.offerProblem(sdp);
       if (problem) return { kind: 'refused', code: 'invalid_sdp', detail: `The SDP offer is not valid: ${problem}.` };
       // The page was reloaded while its first offer was being handled: wait for that one.
-      if (opening && ordinal === calls.ordinal + 1) await opening.catch(() => undefined);
+      if (opening && (ordinal === undefined || ordinal === calls.ordinal + 1)) await opening.catch(() => undefined);
       if (opening || stopping.signal.aborted) return { kind: 'refused', code: 'call_not_allowed' };
       const expected = active ? active.ordinal + 1 : next;
       if (ordinal !== undefined && ordinal !== expected) {

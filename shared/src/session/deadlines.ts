@@ -89,7 +89,7 @@ export const defaultDeadlines = {
   callMissingMs: 10_000,
   /** Limit of one request to the voice provider. */
   providerRequestMs: 10_000,
-  /** The SDP answer waits this long for the sideband. Then the interview begins, and attaching the sideband is retried. */
+  /** A new call without a sideband by then goes on with the browser's copies of the transcript. Attaching is retried. */
   sidebandReadyMs: 5_000,
   /** A call that has no sideband for this long is replaced by a new call. */
   sidebandLostMs: 20_000,
