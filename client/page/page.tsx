@@ -1,20 +1,27 @@
 import { createRoot } from 'react-dom/client';
 import { de } from '../react/de.ts';
 import { en } from '../react/en.ts';
-import { InterviewRoom } from '../react/room.tsx';
+import { InterviewProvider, InterviewScreens } from '../react/room.tsx';
+import { createInterview } from '../src/interview.ts';
 
-/** The candidate's page: the components of the package, built on preact/compat. */
+/**
+ * The candidate's page: the components of the package, built on preact/compat. The link is looked up before anything is drawn,
+ * because the answer travels meanwhile.
+ */
 const messages = navigator.language.toLowerCase().startsWith('de') ? de : en;
+const interview = createInterview({ link: location.href });
+interview.on('ended', ({ outcome, reason }) => {
+  document.body.dataset.ended = `${outcome}/${reason}`;
+});
+interview.on('delivered', ({ left }) => {
+  document.body.dataset.kept = String(left);
+});
+const looking = interview.look();
+// The screens say what is wrong.
+looking.catch(() => undefined);
 
 createRoot(document.getElementById('room') as HTMLElement).render(
-  <InterviewRoom
-    link={location.href}
-    messages={messages}
-    onEnded={({ outcome, reason }) => {
-      document.body.dataset.ended = `${outcome}/${reason}`;
-    }}
-    onDelivered={(left) => {
-      document.body.dataset.kept = String(left);
-    }}
-  />,
+  <InterviewProvider interview={interview} messages={messages}>
+    <InterviewScreens looking={looking} />
+  </InterviewProvider>,
 );

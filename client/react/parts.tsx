@@ -223,20 +223,41 @@ export function ProblemNotice({ className }: PartProps) {
 
 interface LineProps {
   line: TranscriptLine;
-  speaker: string;
+  /** What stands below the line. */
   Note: ComponentType<{ line: TranscriptLine }> | undefined;
 }
 
 /** Drawn again only when the line itself has changed: an hour has hundreds of them. */
-const Line = memo(function Line({ line, speaker, Note }: LineProps) {
+const Line = memo(function Line({ line, Note }: LineProps) {
+  const messages = useMessages();
   return (
     <li className={`${line.speaker}${line.final ? '' : ' partial'}`} data-speaker={line.speaker}>
-      <b>{speaker}</b>
+      <b>{line.speaker === 'ai' ? messages.interviewer : messages.you}</b>
       {line.text}
       {Note && line.final && <Note line={line} />}
     </li>
   );
 });
+
+/** So many lines are drawn, styled and laid out together. Blocks out of sight cost nothing when a line is added. */
+const linesPerBlock = 20;
+
+interface BlockProps extends Pick<LineProps, 'Note'> {
+  lines: readonly TranscriptLine[];
+}
+const isSameBlock = (a: BlockProps, b: BlockProps): boolean =>
+  a.Note === b.Note && a.lines.length === b.lines.length && a.lines.every((line, at) => line === b.lines[at]);
+
+const Block = memo(
+  ({ lines, Note }: BlockProps) => (
+    <ol>
+      {lines.map((line) => (
+        <Line key={`${line.ordinal}/${line.item_id}`} line={line} Note={Note} />
+      ))}
+    </ol>
+  ),
+  isSameBlock,
+);
 
 /**
  * The conversation, following its newest line unless the candidate has scrolled up. Not read aloud: the candidate hears it.
@@ -247,7 +268,7 @@ export function TranscriptPanel({ className, Note }: PartProps & { Note?: LinePr
   const lines = useTranscript();
   const panel = useRef<HTMLDivElement>(null);
   const follows = useRef(true);
-  const list = useRef<HTMLOListElement>(null);
+  const list = useRef<HTMLDivElement>(null);
   // Its newest line stays in sight when the list grows, and when a notice above the panel makes the panel smaller.
   useEffect(() => {
     const { current } = panel;
@@ -275,16 +296,12 @@ export function TranscriptPanel({ className, Note }: PartProps & { Note?: LinePr
       tabIndex={0}
       onScroll={onScroll}
     >
-      <ol id="transcript" ref={list}>
-        {lines.map((line) => (
-          <Line
-            key={`${line.ordinal}/${line.item_id}`}
-            line={line}
-            speaker={line.speaker === 'ai' ? messages.interviewer : messages.you}
-            Note={Note}
-          />
+      <div id="transcript" ref={list}>
+        {Array.from({ length: Math.ceil(lines.length / linesPerBlock) }, (_, block) => (
+          // biome-ignore lint/suspicious/noArrayIndexKey: a block is its place
+          <Block key={block} lines={lines.slice(block * linesPerBlock, (block + 1) * linesPerBlock)} Note={Note} />
         ))}
-      </ol>
+      </div>
     </div>
   );
 }

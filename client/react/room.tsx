@@ -119,8 +119,11 @@ function screenOf(status: Status, invitation: Invitation | null, isConsentGiven:
   return invitation.consent && !isConsentGiven ? 'consent' : 'lobby';
 }
 
-/** Every screen of the room, for an interview that somebody else owns. */
-export function InterviewScreens() {
+/**
+ * Every screen of the room, for an interview that somebody else owns.
+ * @param looking a first `look()` that has begun already
+ */
+export function InterviewScreens({ looking }: { looking?: Promise<Invitation> }) {
   const interview = useInterview();
   const messages = useMessages();
   const status = useStatus();
@@ -130,16 +133,16 @@ export function InterviewScreens() {
   const heading = useRef<HTMLHeadingElement>(null);
   useEarlierRecordings();
 
-  const look = () =>
-    interview.look().then(
-      (found) => {
-        setInvitation(found);
-        if (found.consent?.isGiven) setConsentGiven(true);
+  const look = (found = interview.look()) =>
+    found.then(
+      (seen) => {
+        setInvitation(seen);
+        if (seen.consent?.isGiven) setConsentGiven(true);
       },
       (error: unknown) => setFailed(!(error instanceof InterviewError)),
     );
   // biome-ignore lint/correctness/useExhaustiveDependencies: once for each interview
-  useEffect(() => void look(), [interview]);
+  useEffect(() => void look(looking), [interview]);
   useLookWhenDue(invitation, status.name === 'idle', look);
 
   const screen = screenOf(status, invitation, isConsentGiven);
@@ -192,7 +195,7 @@ export function InterviewScreens() {
         </p>
       )}
       {screen === 'consent' && invitation && <Consent invitation={invitation} onGiven={() => setConsentGiven(true)} />}
-      {screen === 'elsewhere' && <Elsewhere onHere={look} />}
+      {screen === 'elsewhere' && <Elsewhere onHere={() => look()} />}
       {screen === 'lobby' && invitation && <Lobby invitation={invitation} />}
       {screen === 'interview' && (
         <Conversation
@@ -526,7 +529,7 @@ function HandOver() {
     );
   if (code) return <p className="notice">{messages.handOverCode(code)}</p>;
   return (
-    <button type="button" onClick={ask}>
+    <button type="button" data-part="hand-over" onClick={ask}>
       {messages.handOver}
     </button>
   );

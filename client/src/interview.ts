@@ -306,7 +306,8 @@ export function createInterview(options: InterviewOptions): Interview {
     return storeOpened;
   };
   const look = async (): Promise<Invitation> => {
-    await openStore();
+    // Not waited for: some browsers take seconds.
+    void openStore();
     try {
       const invitation = invitationOf(await byLink().look());
       snapshots.update({ withdrawn: invitation.consent?.isWithdrawn ?? false });

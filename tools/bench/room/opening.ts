@@ -23,15 +23,32 @@ interface Opened {
   style: number;
 }
 
-/** Opens the page with an empty cache. */
-async function openOnce(browser: Browser, link: string, network?: typeof phone): Promise<Opened> {
+/** A page with an empty cache and a quarter of the processor. */
+async function slowPage(browser: Browser, network?: typeof phone) {
   const context = await english(browser);
   const page = await context.newPage();
-  await page.addInitScript(noteInteractive);
   const cdp = await profiler(page);
   await cdp.send('Network.enable');
   await cdp.send('Emulation.setCPUThrottlingRate', { rate: 4 });
   if (network) await cdp.send('Network.emulateNetworkConditions', network);
+  return { context, page, cdp };
+}
+
+/** The time until an answer without script and style is shown: what the browser and the network alone take, ms. */
+async function openEmpty(browser: Browser, link: string, network?: typeof phone): Promise<number> {
+  const { context, page } = await slowPage(browser, network);
+  await page.goto(new URL('/healthz', link).href);
+  const loadedMs = await page.evaluate(() => {
+    const [entry] = performance.getEntriesByType('navigation');
+    return (entry as PerformanceNavigationTiming).domContentLoadedEventEnd;
+  });
+  await context.close();
+  return loadedMs;
+}
+
+async function openOnce(browser: Browser, link: string, network?: typeof phone): Promise<Opened> {
+  const { context, page, cdp } = await slowPage(browser, network);
+  await page.addInitScript(noteInteractive);
   const kinds = new Map<string, string>();
   const bytes: Record<string, number> = {};
   cdp.on('Network.responseReceived', ({ requestId, type }) => kinds.set(requestId, type));
@@ -55,9 +72,12 @@ export async function opening(stack: Stack, browser: Browser, progress: (line: s
   await openOnce(browser, link);
   const near: Opened[] = [];
   const far: Opened[] = [];
+  const empty: Record<'near' | 'far', number[]> = { near: [], far: [] };
   for (let run = 0; run < runs; run += 1) {
     near.push(await openOnce(browser, link));
     far.push(await openOnce(browser, link, phone));
+    empty.near.push(await openEmpty(browser, link));
+    empty.far.push(await openEmpty(browser, link, phone));
     progress(
       `page ${run + 1}/${runs}: ${near.at(-1)?.readyMs.toFixed(0)} ms, phone ${far.at(-1)?.readyMs.toFixed(0)} ms`,
     );
@@ -68,8 +88,11 @@ export async function opening(stack: Stack, browser: Browser, progress: (line: s
     figure('script as transferred', mid(near, 'script'), 'kB', 60),
     figure('style as transferred', mid(near, 'style'), 'kB', 8),
     figure('first screen, loopback, 4 × CPU, p50', mid(near, 'drawnMs'), 'ms', null),
-    figure('interactive, loopback, 4 × CPU, p50', mid(near, 'readyMs'), 'ms', 700),
+    {
+      ...figure('interactive, loopback, 4 × CPU, p50', mid(near, 'readyMs'), 'ms', 700),
+      baseline: median(empty.near),
+    },
     figure('first screen, phone profile, p50', mid(far, 'drawnMs'), 'ms', null),
-    figure('interactive, phone profile, p50', mid(far, 'readyMs'), 'ms', 1_000),
+    { ...figure('interactive, phone profile, p50', mid(far, 'readyMs'), 'ms', 1_000), baseline: median(empty.far) },
   ];
 }
