@@ -1,3 +1,4 @@
+import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import { CliError, type Console, type Finished, needed } from '../console.ts';
 import { createPlatform } from '../platform.ts';
 import { type Column, table } from './table.ts';
@@ -19,9 +20,8 @@ export interface Fleet {
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 export function fleetOf(console: Console): Fleet {
-  const url = needed(console, 'GREENROOM_URL', "the address of the operators' API (OPS_HOST and OPS_PORT).").replace(
-    /\/+$/,
-    '',
+  const url = withoutEndSlashes(
+    needed(console, 'GREENROOM_URL', "the address of the operators' API (OPS_HOST and OPS_PORT)."),
   );
   const token = needed(console, 'GREENROOM_TOKEN', "an operator's token (its hash is in OPERATOR_TOKENS).");
   const { call } = createPlatform(`${url}/ops/api`, token, 'GREENROOM_URL');

@@ -53,8 +53,9 @@ async function* messagesOf(body: ReadableStream<Uint8Array>): AsyncGenerator<Mes
       const parts = (text + decoder.decode(chunk, { stream: true })).split('\n\n');
       text = parts.pop() ?? '';
       for (const part of parts) {
-        const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(part)?.[1];
-        const [name, id, data] = [field('event'), field('id'), field('data')];
+        const lines = part.split('\n');
+        const field = (prefix: string) => lines.find((line) => line.startsWith(prefix))?.slice(prefix.length);
+        const [name, id, data] = [field('event: '), field('id: '), field('data: ')];
         if (name !== undefined)
           yield { name, id: id === undefined ? undefined : Number(id), data: JSON.parse(data ?? '{}') };
       }
