@@ -5,8 +5,8 @@ import { InterviewProvider, InterviewScreens } from '../react/room.tsx';
 import { createInterview } from '../src/interview.ts';
 
 /**
- * The candidate's page: the components of the package, built on preact/compat. The link is looked up before anything is drawn,
- * because the answer travels meanwhile.
+ * The candidate's page: the components of the package, built on preact/compat. The invitation is requested before anything is
+ * drawn, so that the page is drawn while it waits for the answer.
  */
 const messages = navigator.language.toLowerCase().startsWith('de') ? de : en;
 const interview = createInterview({ link: location.href });
@@ -17,7 +17,7 @@ interview.on('delivered', ({ left }) => {
   document.body.dataset.kept = String(left);
 });
 const looking = interview.look();
-// The screens say what is wrong.
+// `InterviewScreens` shows the error.
 looking.catch(() => undefined);
 
 createRoot(document.getElementById('room') as HTMLElement).render(

@@ -223,7 +223,7 @@ export function ProblemNotice({ className }: PartProps) {
 
 interface LineProps {
   line: TranscriptLine;
-  /** What stands below the line. */
+  /** Drawn below the text of a line that is final. */
   Note: ComponentType<{ line: TranscriptLine }> | undefined;
 }
 
@@ -239,7 +239,7 @@ const Line = memo(function Line({ line, Note }: LineProps) {
   );
 });
 
-/** So many lines are drawn, styled and laid out together. Blocks out of sight cost nothing when a line is added. */
+/** A block of lines is drawn, styled and laid out as a whole. A block out of sight is skipped when a line is added. */
 const linesPerBlock = 20;
 
 interface BlockProps extends Pick<LineProps, 'Note'> {
@@ -298,7 +298,7 @@ export function TranscriptPanel({ className, Note }: PartProps & { Note?: LinePr
     >
       <div id="transcript" ref={list}>
         {Array.from({ length: Math.ceil(lines.length / linesPerBlock) }, (_, block) => (
-          // biome-ignore lint/suspicious/noArrayIndexKey: a block is its place
+          // biome-ignore lint/suspicious/noArrayIndexKey: a block never moves
           <Block key={block} lines={lines.slice(block * linesPerBlock, (block + 1) * linesPerBlock)} Note={Note} />
         ))}
       </div>

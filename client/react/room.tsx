@@ -121,7 +121,7 @@ function screenOf(status: Status, invitation: Invitation | null, isConsentGiven:
 
 /**
  * Every screen of the room, for an interview that somebody else owns.
- * @param looking a first `look()` that has begun already
+ * @param looking the result of a `look()` that was called before the first drawing
  */
 export function InterviewScreens({ looking }: { looking?: Promise<Invitation> }) {
   const interview = useInterview();

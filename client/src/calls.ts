@@ -21,11 +21,11 @@ import type { CallPeer, PeerFactory } from './types.ts';
  */
 export interface Calls {
   readonly state: CallState;
-  /** Makes the first offer of this page ahead of its socket. */
+  /** Makes the first offer of this page before its socket is open. */
   prepare(): void;
-  /** The socket is open and `init_session` was sent: sends the offer that was made ahead, if it is ready. */
+  /** Call it when `init_session` was sent: sends the offer of `prepare`, if it is ready. */
   opened(): void;
-  /** The worker refused an offer. */
+  /** Call it when the worker has refused an offer. Makes the offer again if it was sent before `session_ready`. */
   refused(): void;
   /** Continues after `session_ready`. */
   resume(ready: Extract<ServerMessage, { type: 'session_ready' }>): void;
@@ -88,9 +88,9 @@ export function createCalls(deps: CallsDeps): Calls {
   let ordinal: number | undefined;
   let answeredOrdinal: number | undefined;
   let failures = 0;
-  /** The offer made ahead, until `session_ready`. */
+  /** The offer of `prepare`, until `session_ready`. */
   let early: EarlyOffer | undefined;
-  /** The call whose offer was sent ahead and is not answered yet. */
+  /** Ordinal of the call whose offer was sent before `session_ready` and is not answered yet. */
   let unsure: number | undefined;
   /** Runs while waiting for an answer, a connection or the next call; there is only ever one such wait. */
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -127,19 +127,19 @@ export function createCalls(deps: CallsDeps): Calls {
       ([made, sdp]) => {
         mine.ready = { made, sdp };
       },
-      // The offer is made after `session_ready`, and what is wrong is reported then.
+      // The next attempt is made after `session_ready`, and reports the error if it fails again.
       () => {
         if (early === mine) early = undefined;
       },
     );
   };
-  /** The peer of the offer made ahead, or a new one. */
+  /** The peer of `prepare`, or a new one. */
   const takePeer = async (): Promise<{ made: CallPeer; offer: Promise<string> | undefined }> => {
     const taken = early;
     early = undefined;
     return taken ? { made: await taken.peer, offer: taken.offer } : { made: await createPeer(), offer: undefined };
   };
-  /** The offer that was sent ahead is that of this call. */
+  /** Uses the peer whose offer was sent before `session_ready` for this call. */
   const adopt = ({ made }: { made: CallPeer }, next: number) => {
     early = undefined;
     if (!mayCall()) return made.close();

@@ -186,11 +186,11 @@ describe('a call', () => {
   });
 });
 
-describe('the offer that a page makes ahead', () => {
+describe('the first offer of a page', () => {
   const inOrder = (sent: ClientMessage[]) =>
     sent.flatMap(({ type }) => (type === 'init_session' || type === 'sdp_offer' ? [type] : []));
 
-  test('is sent right behind init_session, and its answer is that of the session’s next call', async () => {
+  test('the first offer is sent right behind init_session, and is answered as the session’s next call', async () => {
     const { server, sent, ready, answer, peers, status } = await begin();
     server().open();
     expect(inOrder(sent())).toEqual(['init_session', 'sdp_offer']);
@@ -203,7 +203,7 @@ describe('the offer that a page makes ahead', () => {
     expect(inOrder(sent())).toHaveLength(3);
   });
 
-  test('is made again with its ordinal when the worker refuses it', async () => {
+  test('the first offer is made again, with its ordinal, when the worker refuses it', async () => {
     const { server, ready, offers } = await begin();
     await ready(2, true);
     const refuse = () => server().say({ type: 'error', code: 'call_not_allowed', message: '', retryable: false });
@@ -215,7 +215,7 @@ describe('the offer that a page makes ahead', () => {
     expect(offers()).toHaveLength(2);
   });
 
-  test('is sent again when the socket is lost before session_ready', async () => {
+  test('the first offer is sent again when the socket is lost before session_ready', async () => {
     const { server, ready, offers, peers } = await begin();
     server().open();
     server().close(1_006);
@@ -224,7 +224,7 @@ describe('the offer that a page makes ahead', () => {
     expect([offers(), peers.length]).toEqual([['offer 1 as next', 'offer 1 as next'], 1]);
   });
 
-  test('that is not ready when the socket opens is sent with its ordinal', async () => {
+  test('a first offer that is not ready when the socket opens is sent with its ordinal', async () => {
     const { createPeer } = makePeers();
     const slow = {
       ...createPeer(),

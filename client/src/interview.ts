@@ -306,7 +306,7 @@ export function createInterview(options: InterviewOptions): Interview {
     return storeOpened;
   };
   const look = async (): Promise<Invitation> => {
-    // Not waited for: some browsers take seconds.
+    // Not awaited: in some browsers opening the storage takes seconds.
     void openStore();
     try {
       const invitation = invitationOf(await byLink().look());
@@ -327,7 +327,7 @@ export function createInterview(options: InterviewOptions): Interview {
     refresh();
     await audio?.open();
     const room = await enter();
-    // A browser can offer only when it knows the relays. A platform's own token comes without them.
+    // An offer needs the relays. They are unknown if the platform gave a join token of its own instead of a link.
     if (options.createPeer || room.ice_servers) {
       iceServers = room.ice_servers ?? [];
       calls.prepare();

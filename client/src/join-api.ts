@@ -17,7 +17,7 @@ export interface Joined {
   websocket_url: string;
   join_token: string;
   simulated: boolean;
-  /** Relays for the peer connection. Absent: an older service, which names them in `session_ready`. */
+  /** Relays for the peer connection. Older services do not send it: the relays are then in `session_ready`. */
   ice_servers?: IceServer[];
   interview_context: { position: { title: string }; candidate: { name: string } };
 }

@@ -13,7 +13,7 @@ async function buildPage(): Promise<string> {
   return outputFiles[0]?.text ?? '';
 }
 
-/** Subscribes once for each address, because Greenroom shows the secret only in the answer to that. */
+/** Creates the webhook for this URL once, and stores its secret: Greenroom shows the secret only in that answer. */
 async function subscribe(greenroom: Greenroom, store: Store, url: string): Promise<string> {
   const known = store.secretOf(url);
   if (known !== undefined) return known;

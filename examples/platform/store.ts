@@ -1,13 +1,13 @@
 import { DatabaseSync } from 'node:sqlite';
 
-/** What the platform remembers, in one SQLite file. */
+/** The database of the platform: one SQLite file. */
 export interface Interview {
   id: string;
   candidate: string;
   position: string;
   session_id: string | null;
   join_url: string | null;
-  /** JSON; null until it is there. */
+  /** The result as JSON. Null until the webhook has reported it. */
   result: string | null;
 }
 
@@ -17,7 +17,7 @@ export interface Store {
   /** Nothing happens if no interview has this session. */
   setResult(sessionId: string, result: object): void;
   get(id: string): Interview | undefined;
-  /** The secret of our webhook, which Greenroom shows only once. */
+  /** The secret of the webhook for this URL. Greenroom shows it only in the answer that creates the webhook. */
   secretOf(url: string): string | undefined;
   keepSecret(url: string, secret: string): void;
   close(): void;

@@ -20,7 +20,7 @@ const isView = (name: string): boolean => /^(?!index|parts|list|style)[a-z-]+-\w
 const transferred = (names: string[]): number =>
   names.reduce((sum, name) => sum + statSync(path.join(assets(), `${name}.gz`)).size, 0);
 
-test('the first view is below its weight as transferred, and so is each further view', () => {
+test('the overview is at most 150 kB compressed with all shared files, and each other view at most 30 kB', () => {
   const names = readdirSync(assets()).filter((name) => /\.(?:js|css)$/.test(name));
   const views = names.filter(isView);
   const shared = names.filter((name) => !isView(name));

@@ -6,7 +6,7 @@ import { build } from 'vite';
 
 /**
  * Builds the operators' dashboard into a folder: `index.html`, and under `assets/` scripts and style whose names change with their
- * content. Each file lies there as `.br` and `.gz` too.
+ * content. Each file is also stored compressed, as `.br` and `.gz`.
  *
  *   node orchestrator/dashboard/build.ts [FOLDER]   default: orchestrator/dashboard/dist
  */
@@ -26,7 +26,7 @@ export async function buildDashboard(outdir: string): Promise<{ dir: string }> {
     configFile: false,
     envFile: false,
     logLevel: 'error',
-    // Whatever the environment says: React's development build is three times as large.
+    // Independent of NODE_ENV: React's development build is three times as large.
     define: { 'process.env.NODE_ENV': '"production"' },
     oxc: { jsx: { runtime: 'automatic', development: false } },
     build: {
@@ -34,7 +34,7 @@ export async function buildDashboard(outdir: string): Promise<{ dir: string }> {
       emptyOutDir: true,
       target: ['es2022', 'chrome120', 'firefox121', 'safari17'],
       modulePreload: { polyfill: false },
-      // One style for all views: the policy allows no inline one.
+      // One style sheet for all views: the content security policy allows no inline style.
       cssCodeSplit: false,
       assetsInlineLimit: 0,
       rolldownOptions: { output: { hashCharacters: 'base36' } },

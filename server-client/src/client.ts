@@ -6,14 +6,13 @@ import { type Page, pagesOf } from './pages.ts';
 import { type GreenroomOptions, send } from './request.ts';
 import type { GreenroomEvent, RequestOptions, Result, Session, Transcript } from './types.ts';
 
-/** How long to wait in all. */
 export interface WaitOptions {
-  /** Default: 2 minutes for `waitForReady`, 10 minutes for `waitForResult`. */
+  /** How long to wait in all, ms. Default: 2 minutes for `waitForReady`, 10 minutes for `waitForResult`. */
   timeoutMs?: number;
   signal?: AbortSignal;
 }
 
-/** All operations of the API, by the ids that the reference shows, and what takes more than one request. */
+/** One method for each operation of the API, named by its operation id, and methods that send several requests. */
 export interface Greenroom extends Operations {
   /** The events of one session, from its beginning; also after its end, because the result follows. */
   streamSessionEvents(id: string, options?: StreamOptions): AsyncGenerator<GreenroomEvent, void, undefined>;
@@ -31,15 +30,15 @@ export interface Greenroom extends Operations {
 
 export interface Meta {
   status: number;
-  /** For `ifMatch`. Of a read without `expand`. */
+  /** For `ifMatch`. Take it from a read without `expand`. */
   etag: string | undefined;
   requestId: string | undefined;
-  /** The answer of an earlier request with the same idempotency key. */
+  /** True: this is the stored answer to an earlier request with the same idempotency key. */
   replayed: boolean;
 }
 
 const metas = new WeakMap<object, Meta>();
-/** What the headers of an answer said. Takes the object that a call returned. */
+/** Status and headers of an answer. @param answer the object that a method returned */
 export const metaOf = (answer: object): Meta | undefined => metas.get(answer);
 
 const joinable = new Set<Session['status']>(['ready', 'connecting', 'in_progress']);
@@ -99,7 +98,7 @@ export function createGreenroom(client: GreenroomOptions): Greenroom {
   ) as unknown as Operations;
 
   const transcriptPath = (id: string) => filled('/api/sessions/{id}/transcript', [id]);
-  /** Reads all pages. Undefined if the transcript grew meanwhile. */
+  /** Reads all pages. Undefined if the transcript changed between two pages. */
   const readTranscript = async (id: string, options?: RequestOptions): Promise<Transcript | undefined> => {
     const read = (cursor: string | null) =>
       call('GET', transcriptPath(id), { query: { limit: 1_000, cursor } }, options) as Promise<Transcript>;

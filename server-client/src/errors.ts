@@ -3,7 +3,7 @@ import type { components } from './api-types.ts';
 export type Problem = components['schemas']['Problem'];
 type Session = components['schemas']['Session'];
 
-/** Everything that this package throws, apart from the reason of your own signal. */
+/** The base class of the errors below. An aborted `signal` rejects with its own reason, a wrong argument with TypeError. */
 export class GreenroomError extends Error {
   override name = 'GreenroomError';
 }
@@ -12,7 +12,7 @@ export class GreenroomError extends Error {
 export class ApiError extends GreenroomError {
   override name = 'ApiError';
   readonly status: number;
-  /** A registered code; `http_502` and the like when the answer is not from the API, but from something in between. */
+  /** A registered code; `http_502` and the like when the answer is not from the API, but from a proxy in front of it. */
   readonly code: string;
   readonly requestId: string | undefined;
   /** When the API will accept the request, ms from now. */
@@ -33,17 +33,17 @@ export class ApiError extends GreenroomError {
   }
 }
 
-/** No answer, a part of one, or one that is not from the API. `cause` is what happened in the last attempt. */
+/** There was no answer, a part of one, or one that is not from the API. `cause` is the error of the last attempt. */
 export class ConnectionError extends GreenroomError {
   override name = 'ConnectionError';
 }
 
-/** `waitForReady` or `waitForResult` waited as long as it may. */
+/** `waitForReady` or `waitForResult` has reached its `timeoutMs`. */
 export class WaitTimeoutError extends GreenroomError {
   override name = 'WaitTimeoutError';
 }
 
-/** What was waited for cannot happen any more. `session` says why. */
+/** The session has ended, so it will not become ready or have a result. `session` has `status` and `reason`. */
 export class SessionOverError extends GreenroomError {
   override name = 'SessionOverError';
   readonly session: Session;

@@ -5,7 +5,7 @@ import { type Answering, problem, type Served, serve } from './testing.ts';
 const head = { 'content-type': 'text/event-stream; charset=utf-8' };
 const event = (id: number, type = 'session.ready') =>
   `id: ${id}\nevent: ${type}\ndata: ${JSON.stringify({ name: `n${id}`, at: '2026-11-26T12:00:00Z' })}\n\n`;
-/** Sends these texts, one by one, and breaks off. */
+/** Sends these texts one after the other, then closes the connection. */
 const broken =
   (...parts: string[]): Answering =>
   (response) => {
@@ -43,7 +43,7 @@ test('a stream continues after the last event when the connection breaks, and yi
   ]);
 });
 
-test('whoever leaves the loop closes the connection', async () => {
+test('leaving the loop closes the connection', async () => {
   const { promise: closed, resolve } = Promise.withResolvers<void>();
   await using served = await serve((response, request) => {
     response.on('close', () => resolve());

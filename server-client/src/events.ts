@@ -12,7 +12,7 @@ import type { GreenroomEvent } from './types.ts';
  * - After a reconnect the API may repeat the events of the last seconds. Each event is yielded once.
  */
 export interface StreamOptions {
-  /** Id of the last event that you know. Of one session the default is 0: from the beginning. Of all sessions: from now on. */
+  /** Id of the last event that you know. Default for one session: 0, from its beginning. Default for all sessions: from now on. */
   after?: string | number;
   /** Ends the stream; the loop ends without an error. */
   signal?: AbortSignal;

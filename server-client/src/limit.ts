@@ -1,10 +1,10 @@
-/** A signal that aborts when time is up, or when another one does. Unlike AbortSignal.timeout it can start again. */
+/** A signal that aborts when the time is up, or when an outer signal aborts. Unlike AbortSignal.timeout it can be restarted. */
 export interface Limit {
   readonly signal: AbortSignal;
-  /** True when time was up; false when the other signal came first, or neither has. */
+  /** True when the time was up before the outer signal aborted. */
   readonly isOver: boolean;
   restart(): void;
-  /** Ends what still has the signal, such as a connection that was not read to its end. */
+  /** Stops the timer and aborts the signal, which closes a connection that was not read to its end. */
   end(): void;
 }
 

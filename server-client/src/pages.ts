@@ -1,6 +1,6 @@
-/** A list of the API. Iterate over all items, or read page by page. Nothing is sent before that. */
+/** A list of the API. Iterate over all items, or read page by page. No request is sent before that. */
 export interface Pages<Item> extends AsyncIterable<Item> {
-  /** The first page; `next_cursor` in the query continues. */
+  /** The first page. To read the next one, call the method again with `cursor: next_cursor` in the query. */
   firstPage(): Promise<Page<Item>>;
   /** Page by page. A page may be empty and still not be the last one. */
   pages(): AsyncIterable<Page<Item>>;

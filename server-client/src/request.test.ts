@@ -22,7 +22,7 @@ describe('a request', () => {
     ['is answered 503', problem(503, 'database_unavailable')],
     ['is answered 502 by something in between', (response) => void response.writeHead(502).end('<html>')],
     ['still runs', problem(409, 'idempotency_in_progress')],
-  ] as Array<[string, Answering]>)('that %s is sent again with the same key', async (_what, first) => {
+  ] as Array<[string, Answering]>)('a request that %s is sent again with the same key', async (_what, first) => {
     await using served = await serve(first, created);
     const session = await clientOf(served).createSession(body);
     expect(session).toEqual({ session_id: 's1', status: 'pending' });
@@ -44,7 +44,7 @@ describe('a request', () => {
     expect(keys[2]).toBe('order-4711');
   });
 
-  test.each([400, 401, 403, 404, 409, 412, 422])('that is answered %i is not sent again', async (status) => {
+  test.each([400, 401, 403, 404, 409, 412, 422])('a request that is answered %i is not sent again', async (status) => {
     await using served = await serve(problem(status, 'validation_failed'));
     const error = await clientOf(served)
       .createSession(body)
@@ -59,21 +59,21 @@ describe('a request', () => {
     expect(served.requests).toHaveLength(1);
   });
 
-  test('waits as long as the API asks', async () => {
+  test('a request is sent again only after the time in retry-after', async () => {
     await using served = await serve(problem(429, 'rate_limited', { 'retry-after': '1' }), created);
     const before = performance.now();
     await clientOf(served).createSession(body);
     expect(performance.now() - before).toBeGreaterThan(950);
   });
 
-  test('is given up at once when the API asks for more than half a minute', async () => {
+  test('a request is given up at once when retry-after is longer than 30 s', async () => {
     await using served = await serve(problem(429, 'rate_limited', { 'retry-after': '3600' }));
     const error = clientOf(served).createSession(body);
     await expect(error).rejects.toMatchObject({ code: 'rate_limited', retryAfterMs: 3_600_000 });
     expect(served.requests).toHaveLength(1);
   });
 
-  test('is given up after its last attempt, and says what happened', async () => {
+  test('a request is given up after its last attempt, and the error says what happened', async () => {
     await using served = await serve(html);
     const error = await clientOf(served, { retries: 2 })
       .getMe()
@@ -83,13 +83,13 @@ describe('a request', () => {
     expect(served.requests).toHaveLength(3);
   });
 
-  test('without an answer in time is sent again', async () => {
+  test('a request without an answer in time is sent again', async () => {
     await using served = await serve(never, created);
     await clientOf(served).createSession(body, { timeoutMs: 200 });
     expect(served.requests).toHaveLength(2);
   });
 
-  test('is given up when its signal aborts, with the reason of the signal', async () => {
+  test('a request is given up when its signal aborts, with the reason of the signal', async () => {
     const stopping = new AbortController();
     await using served = await serve(() => stopping.abort(new Error('enough')));
     await expect(clientOf(served).createSession(body, { signal: stopping.signal })).rejects.toThrow('enough');
@@ -97,7 +97,7 @@ describe('a request', () => {
     expect(served.requests).toHaveLength(1);
   });
 
-  // A change that was made, and whose answer was lost, would fail because of its own etag.
+  // If the change was made and only its answer was lost, the etag no longer matches.
   test('a change with an etag is not sent again when its answer was lost', async () => {
     await using served = await serve(hangUpInTheMiddle);
     const change = clientOf(served).updateCandidate('c1', { name: 'Ada' }, { ifMatch: '"e1"' });
@@ -105,7 +105,7 @@ describe('a request', () => {
     expect(served.requests).toMatchObject([{ method: 'PATCH', headers: { 'if-match': '"e1"' } }]);
   });
 
-  test('does not follow a redirection, so the key stays with its server', async () => {
+  test('a redirection is not followed, so the key is not sent to another server', async () => {
     await using elsewhere = await serve(created);
     await using served = await serve(
       (response) => void response.writeHead(302, { location: `${elsewhere.url}/api/me` }).end(),
@@ -114,7 +114,7 @@ describe('a request', () => {
     expect(elsewhere.requests).toEqual([]);
   });
 
-  test('fills in path, query and headers', async () => {
+  test('parameters and options are sent in path, query and headers', async () => {
     await using served = await serve(json(200, { data: [], has_more: false, next_cursor: null }));
     const client = clientOf(served, { url: `${served.url}/`, version: '2026-11-01', apiKey: async () => 'fresh' });
     await client.listSessions({ status: ['ready', 'failed'], metadata: { 'a b': 'c&d' } }).firstPage();
@@ -136,7 +136,7 @@ describe('a request', () => {
 });
 
 describe('a list', () => {
-  test('is read page by page while it is iterated, with the same filters', async () => {
+  test('a list is read page by page while it is iterated, with the same filters', async () => {
     await using served = await serve(
       json(200, { data: [{ session_id: 'a' }], has_more: true, next_cursor: 'c1' }),
       json(200, { data: [], has_more: true, next_cursor: 'c2' }),
@@ -167,7 +167,7 @@ describe('a list', () => {
 });
 
 describe('waiting', () => {
-  test('a session that ends before it is ready is an error that contains it', async () => {
+  test('waitForReady throws an error with the session when it ends before it is ready', async () => {
     await using served = await serve(
       json(200, { status: 'provisioning' }),
       json(200, { status: 'failed', reason: 'no_capacity' }),
@@ -178,14 +178,14 @@ describe('waiting', () => {
     });
   });
 
-  test('waiting ends in time', async () => {
+  test('waitForReady throws WaitTimeoutError after timeoutMs', async () => {
     await using served = await serve(json(200, { status: 'provisioning' }));
     await expect(clientOf(served).waitForReady('s1', { timeoutMs: 300 })).rejects.toMatchObject({
       ...{ name: 'WaitTimeoutError', message: 'session s1 is ready: not after 300 ms' },
     });
   });
 
-  test('a session that ended without an interview has no result to wait for', async () => {
+  test('waitForResult throws for a session that ended without an interview', async () => {
     await using served = await serve(json(200, { status: 'expired', reason: 'candidate_never_joined', result: null }));
     await expect(clientOf(served).waitForResult('s1')).rejects.toThrow('there will be no result');
   });

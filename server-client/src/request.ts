@@ -3,19 +3,20 @@ import { limit, sleep } from './limit.ts';
 import type { RequestOptions } from './types.ts';
 
 /**
- * One request, sent again until it has an answer that counts.
+ * Settings of the client. Each request is sent again until the API has answered it, or until `retries` is used up.
  *
- * - All attempts have the same `Idempotency-Key`, so whatever was lost on the way, the request runs once.
- * - Sent again: no answer, a part of one, an answer that is not from the API; 429, 5xx and `idempotency_in_progress`.
- *   A change with `If-Match` is not sent again when its answer was lost: it would fail because of itself.
+ * - All attempts have the same `Idempotency-Key`, so the request takes effect once, even if an answer was lost.
+ * - A request is sent again after no answer, a part of one, an answer that is not from the API, 429, 5xx or
+ *   `idempotency_in_progress`. A change with `If-Match` is not sent again when there was no whole answer: if the change was made,
+ *   its etag no longer matches.
  * - `retry-after` is followed up to `longestPauseMs`. When the API asks for more, the caller gets the error at once.
  */
 export interface GreenroomOptions {
   /** Where the API is, for example `https://interviews.example.com`. */
   url: string;
-  /** `gr_live_…`, `gr_test_…`, a user's access token or an operator's token. A function is asked before each attempt. */
+  /** `gr_live_…`, `gr_test_…`, a user's access token or an operator's token. A function is called before each attempt. */
   apiKey: string | (() => string | Promise<string>);
-  /** How often a request is sent again at most. Default 4. */
+  /** How many times a request is sent again at most. Default 4. */
   retries?: number;
   /** Each attempt may take this long, ms. Default 30,000. */
   timeoutMs?: number;
@@ -27,11 +28,10 @@ export interface GreenroomOptions {
 
 export interface Request {
   method: string;
-  /** Below `url`, with its parameters filled in. */
+  /** Path of the operation with its parameters filled in, for example `/api/sessions/s1`. It is appended to `url`. */
   path: string;
   query?: object | undefined;
   body?: unknown;
-  accept?: string;
 }
 
 export interface Received {
@@ -45,10 +45,11 @@ const longestPauseMs = 30_000;
 const firstPauseMs = 250;
 const passing = new Set([429, 500, 502, 503, 504]);
 
-/** The pause before attempt `n` (2, 3, …): twice as long each time, at least half of it by chance. */
+/** The pause before attempt `n` (2, 3, …). The longest pause doubles each time; the pause is a random 50 to 100 % of it. */
 export const pauseMs = (n: number): number =>
   Math.min(longestPauseMs, firstPauseMs * 2 ** (n - 2)) * (0.5 + Math.random() / 2);
 
+/** Whether the same request may succeed later. */
 export const canPass = (error: unknown): boolean =>
   error instanceof ConnectionError ||
   (error instanceof ApiError && (passing.has(error.status) || error.code === 'idempotency_in_progress'));
@@ -76,7 +77,7 @@ export async function send(
   const { retries = 4 } = client;
   const { method } = request;
   const headers: Record<string, string> = {
-    accept: request.accept ?? 'application/json, application/problem+json',
+    accept: 'application/json, application/problem+json',
     ...(request.body === undefined ? {} : { 'content-type': 'application/json' }),
     ...(method === 'POST' ? { 'idempotency-key': options.idempotencyKey ?? crypto.randomUUID() } : {}),
     ...(options.ifMatch === undefined ? {} : { 'if-match': options.ifMatch }),
@@ -111,7 +112,7 @@ async function sendOnce(
       method,
       headers: { ...headers, authorization },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      // A key is for one server: wherever a redirection leads, it is not sent there.
+      // Redirections are not followed: the key must not be sent to another server.
       redirect: 'manual',
       signal: attempt.signal,
     });

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
-/** A real HTTP server for tests. It answers the n-th request by the n-th function, and all later ones by the last. */
+/** A real HTTP server for tests. The n-th function answers the n-th request; the last function answers all later ones. */
 export interface Served extends AsyncDisposable {
   url: string;
   requests: Array<{ method: string; url: string; headers: IncomingMessage['headers']; body: string }>;

@@ -6,8 +6,8 @@ import type { GreenroomEvent } from './types.ts';
  *
  * @param message.body exactly as received: text or bytes, not parsed
  * @param message.headers of a `Request`, or of Node's `IncomingMessage`
- * @param message.secret `whsec_…`. Several while you rotate it.
- * @param message.toleranceS how far its time may be from ours, by default 300 s
+ * @param message.secret `whsec_…`. While you rotate it, give the old and the new one.
+ * @param message.toleranceS how far `webhook-timestamp` may be from the clock of this computer, s. Default 300.
  * @throws WebhookError
  */
 export async function verifyWebhook(message: {

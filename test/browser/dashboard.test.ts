@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type DashboardWorld, startDashboard } from '../support/dashboard.ts';
 import { withAxe, wrongLooks } from '../support/gallery.ts';
 
-/** The operators' dashboard in Chromium, with a busy fleet. `test/full` looks at every view in every look. */
+/** The operators' dashboard in Chromium, with a busy fleet. `test/full/dashboard.test.ts` checks the layout of every view. */
 let shown: DashboardWorld;
 beforeAll(async () => {
   shown = await startDashboard();
@@ -63,7 +63,7 @@ describe('the dashboard', () => {
     await Promise.all([close(page), close(other)]);
   });
 
-  test('offers a viewer no act, and shows who was signed out the way in', async () => {
+  test('disables acts for a viewer, and shows the sign-in form on the same page when the cookie is gone', async () => {
     const page = await shown.open('viewer', `/machines/${shown.fleet.machine}`);
     const stop = page.getByRole('button', { name: 'Stop' });
     await stop.waitFor();
@@ -111,7 +111,7 @@ describe('the dashboard', () => {
     await close(page);
   });
 
-  test('breaks no rule of axe and of its own policy', async () => {
+  test('breaks no rule of axe and logs no error, such as a violation of its content security policy', async () => {
     const page = await shown.open('viewer');
     const refused: string[] = [];
     page.on('console', (message) => message.type() === 'error' && refused.push(message.text()));

@@ -71,7 +71,7 @@ describe('examples/platform in a real Chromium', () => {
     expect((await platformOf(stack).getSession(delivery.session_id)).status).toBe('completed');
   });
 
-  test('a message that Greenroom did not sign is refused, and a form without a name creates nothing', async () => {
+  test('a message that Greenroom did not sign, a form without a name and a body that is too large are refused', async () => {
     const post = async (at: string, body: string) => (await fetch(url + at, { method: 'POST', body })).status;
     expect(await post('/webhooks', '{"type":"result.done","data":{"session_id":"x"}}')).toBe(400);
     expect(await post('/interviews', '{"candidate":" ","position":"Cook"}')).toBe(422);

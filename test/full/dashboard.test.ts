@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type DashboardWorld, startDashboard } from '../support/dashboard.ts';
 import { withAxe, wrongLooks } from '../support/gallery.ts';
 
-/** The operators' dashboard: the acts and lists that the gate leaves out, and every view on a phone and a desktop. */
+/** The operators' dashboard: acts and lists that test/browser/dashboard.test.ts does not cover, and the layout of every view on a phone and a desktop. */
 let shown: DashboardWorld;
 beforeAll(async () => {
   shown = await startDashboard();
@@ -97,7 +97,7 @@ const views: Record<string, () => string> = {
   events: () => 'events',
   audit: () => 'audit',
 };
-/** Layout depends on the width, and colours on the theme: two looks show both of each. */
+/** Layout depends only on the width, colours only on the theme. So two looks cover both widths and both themes. */
 const twoLooks = [
   { colorScheme: 'light', width: 360 },
   { colorScheme: 'dark', width: 1280 },

@@ -86,7 +86,7 @@ const statusOf = async (id: string): Promise<string> =>
   (await world.db.query('select status from public.interview_sessions where id = $1', [id])).rows[0].status;
 const why = ['--why', 'a test'];
 
-describe('what it shows', () => {
+describe('reading commands', () => {
   test('every reading command answers as a table and as one document, without a name', async () => {
     const id = await newSession();
     const machine = (await world.db.query('select id from public.machines where session_id = $1', [id])).rows[0].id;
@@ -119,7 +119,7 @@ describe('what it shows', () => {
     expect((await run(['machines', 'ls'])).out).toContain(machine);
   });
 
-  test('a list goes on over pages until there are enough rows', async () => {
+  test('ls stops at --limit and says that there is more, and shows everything with --all', async () => {
     for (let n = 0; n < 3; n += 1) await newSession();
     const two = JSON.parse((await run(['sessions', 'ls', '--limit', '2', '--json'])).out);
     expect([two.data.length, two.has_more]).toEqual([2, true]);
@@ -141,7 +141,7 @@ describe('what it shows', () => {
     expect([code, types[0], types.at(-1)]).toEqual([0, 'session.pending', 'session.cancelled']);
   });
 
-  test('sessions start creates a session with the key of a tenant', async () => {
+  test('sessions start without GREENROOM_API_KEY names the missing variable and exits with 78', async () => {
     const file = path.join(root, 'package.json');
     const missing = await run(['sessions', 'start', '--file', file]);
     expect([missing.code, missing.progress]).toEqual([78, expect.stringContaining('GREENROOM_API_KEY')]);
@@ -149,7 +149,7 @@ describe('what it shows', () => {
 });
 
 describe('acts', () => {
-  test('a process says what would happen, asks for --yes, acts once, and says that it is done already', async () => {
+  test('without a terminal an act shows its effect, requires --yes, and exits with 5 when it is repeated', async () => {
     const id = await newSession();
     const end = (...more: string[]) => cli(['sessions', 'end', id, ...why, ...more]);
     const dry = await end('--dry-run');
@@ -163,7 +163,7 @@ describe('acts', () => {
     expect((await end('--yes')).code).toBe(5);
   });
 
-  test('on a terminal it asks, and only yes acts', async () => {
+  test('on a terminal an act asks for confirmation, and runs only after the answer y', async () => {
     const id = await newSession();
     const end = (answer: string) => run(['sessions', 'end', id, ...why], 'operator', answer);
     expect((await end('')).out).toBe('Nothing was changed.');
@@ -172,7 +172,7 @@ describe('acts', () => {
     expect(await statusOf(id)).toBe('cancelled');
   });
 
-  test('regions, pools and machines', async () => {
+  test('regions, pools and machines are changed, and an act that is impossible or already done has its exit code', async () => {
     const done = async (args: string[], code = 0) => {
       const ran = await run([...args, ...why, '--yes']);
       expect([args.join(' '), ran.code, ran.progress]).toEqual([

@@ -9,7 +9,7 @@ import { newWebhookSecret } from '../../orchestrator/src/webhooks/signing.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { until } from '../support/session.ts';
 
-/** `greenroom listen`: events reach a receiver on this computer, signed; none is lost, whatever stops in between. */
+/** `greenroom listen`: signed events reach a receiver on this computer. None is lost when the receiver is away or the command is stopped. */
 describe('greenroom listen', () => {
   const root = path.resolve(import.meta.dirname, '../..');
   const secret = newWebhookSecret();
@@ -121,7 +121,7 @@ describe('greenroom listen', () => {
     ]);
   });
 
-  test('only the types that are wanted are delivered, and a refusal is shown', async () => {
+  test('only the types in --events are delivered, and an answer other than 2xx is shown', async () => {
     received = [];
     answer = (response) => response.writeHead(500).end();
     const listening = await listen('--events', 'session.cancelled');

@@ -152,7 +152,7 @@ describe('acts', () => {
     ]);
   });
 
-  test('are refused to viewers, without a reason, and for unknown ids', async () => {
+  test('an act is refused to a viewer, without a reason, with an unknown field and for an unknown id', async () => {
     const id = await newSession();
     expect((await end(id, { as: 'viewer' })).json).toMatchObject({ code: 'forbidden', status: 403 });
     expect((await end(id, { body: {} })).json.errors[0].field).toBe('why');
@@ -190,7 +190,7 @@ describe('acts', () => {
     expect((await ask(`/pools?tenant=${tenant.id}`)).json.data).toMatchObject([{ region: 'iad', floor: 2 }]);
   });
 
-  test('work, deliveries, machines and the brake answer clearly for what is not there', async () => {
+  test('an act on unknown work, deliveries or holds is 404, and stopping a machine twice is 409', async () => {
     const id = await newSession();
     const post = (at: string, body: object, as: keyof typeof tokens = 'admin') =>
       ask(at, { as, method: 'POST', body: { why, ...body } });
@@ -249,7 +249,7 @@ async function listen(query: string, headers: Record<string, string> = {}, token
 }
 
 describe('the stream', () => {
-  test('it begins with hello and the overview; a new session arrives as events and as a row', async () => {
+  test('a stream begins with hello and the overview; a new session arrives as events and as a row', async () => {
     const stream = await listen('');
     await expect.poll(() => stream.of('overview').length).toBeGreaterThan(0);
     expect(stream.got[0]).toMatchObject({ name: 'hello', data: { role: 'viewer' } });
@@ -266,7 +266,7 @@ describe('the stream', () => {
     await stream.close();
   });
 
-  test('it contains only the topics, tenant and session that were asked for', async () => {
+  test('a stream contains only the topics, tenant and session that were asked for', async () => {
     const id = await newSession();
     const [session, tenants] = await Promise.all([
       listen(`?topics=events&session=${id}&after=0`),
@@ -308,7 +308,7 @@ describe('the stream', () => {
     await stream.close();
   });
 
-  test('it ends within a second after the operator has lost the token or the role', async () => {
+  test('a stream ends with bye after the operator has lost the role', async () => {
     const { operators } = world.deps.config.access;
     const own = operators.find(({ name }) => name === 'operator-kim') as (typeof operators)[number];
     const stream = await listen('?topics=overview', {}, tokens.operator);

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { blocksOf, openShell, type PageShell } from '../support/page-shell.ts';
 import { until } from '../support/session.ts';
 
-/** docs/quick-start.md: each block as printed, in one shell, from `npm start` on. Only the two values that it prints are put in. */
+/** Runs each block of docs/quick-start.md, from `npm start` on, in one shell. Only the two values that `npm start` prints are filled in. */
 describe('docs/quick-start.md', () => {
   const root = path.resolve(import.meta.dirname, '../..');
   let blocks: string[];

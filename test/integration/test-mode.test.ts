@@ -179,7 +179,7 @@ describe('test mode', () => {
     expect(await endOf(id)).toMatchObject({ outcome: 'expired', reason: 'candidate_silent' });
   });
 
-  test.concurrent('a candidate that injects prompts is flagged, and its words reach no instruction', async () => {
+  test.concurrent('a candidate that injects prompts is flagged', async () => {
     const id = await begin('injects_prompts');
     expect(await endOf(id)).toMatchObject({ status: 'completed' });
     const result = await platform.result(id, 100_000);

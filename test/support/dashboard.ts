@@ -26,12 +26,13 @@ export interface DashboardWorld {
 
 /** Ids of the seeded rows that tests look for. */
 export interface Fleet {
-  /** Waited for Fly's create limit. */
+  /** A session that waited for Fly's create limit. */
   limited: string;
-  /** Has a candidate in the room, and this machine. */
+  /** A live session with its candidate in the room. */
   live: string;
+  /** The machine of `live`. */
   machine: string;
-  /** Its evaluation was given up. */
+  /** A session whose evaluation was given up. */
   dead: string;
 }
 
@@ -156,7 +157,7 @@ export async function startDashboard(): Promise<DashboardWorld> {
     headless: true,
     args: browserArguments,
   });
-  /** A role signs in once. */
+  /** The cookies of each role, so that it signs in once. */
   const kept = new Map<string, Awaited<ReturnType<BrowserContext['storageState']>>>();
   return {
     ...{ world, tenant, url, tokens, fleet },

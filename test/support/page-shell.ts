@@ -6,12 +6,12 @@ import { until } from './session.ts';
 
 /** A shell that runs the blocks of a page of docs/ one after the other, so that a later block sees what an earlier one has set. */
 export interface PageShell {
-  /** Runs a block, which must succeed. @returns what it printed */
+  /** Runs a block. Fails if its last command fails; of a pipeline, the last part. @returns what it printed */
   run(block: string): Promise<string>;
   stop(): void;
 }
 
-/** The blocks of a page that are marked as `sh`. */
+/** The code blocks of docs/`page` whose language is `sh`, in their order. */
 export async function blocksOf(page: string): Promise<string[]> {
   const text = await readFile(path.resolve(import.meta.dirname, '../../docs', page), 'utf8');
   return [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);

@@ -16,12 +16,12 @@ import { onRefused, useRefusal } from './session.tsx';
 
 /**
  * Acts of operators. Each opens a dialog that shows what would happen (the API's dry run), asks why, and says how to undo it.
- * Whoever stops live interviews types how many.
+ * To stop live interviews, the operator must type how many there are.
  */
 export interface Act {
   /** The button, such as "End". */
   verb: string;
-  /** What it is done to: one request each. */
+  /** The objects of the act. One request is sent for each. */
   on: Array<{ name: string; path: string; body?: object }>;
   method?: 'POST' | 'PUT';
   role?: OperatorRole;
@@ -66,9 +66,21 @@ const sum = (plans: Answer[], of: (plan: Answer) => number): number =>
   plans.reduce((total, plan) => total + of(plan), 0);
 const unique = (texts: string[]): string[] => [...new Set(texts)];
 
+/** A notice for each request that was refused. */
+function Refusals({ outcomes }: { outcomes: Outcome[] }) {
+  return outcomes.map(
+    (one) =>
+      'error' in one && (
+        <p key={one.name} className="notice" data-tone={one.error.already ? 'warn' : 'bad'}>
+          {outcomes.length > 1 && `${one.name}: `}
+          {one.error.message}
+        </p>
+      ),
+  );
+}
+
 function Effect({ outcomes }: { outcomes: Outcome[] }) {
   const plans = plansOf(outcomes);
-  const refused = outcomes.flatMap((one) => ('error' in one ? [one] : []));
   const dollars = sum(plans, ({ usd_per_day: cost }) => cost ?? 0);
   const undo = unique(plans.map((plan) => plan.undo ?? 'This cannot be undone.'));
   return (
@@ -103,19 +115,13 @@ function Effect({ outcomes }: { outcomes: Outcome[] }) {
         </p>
       )}
       {plans.length > 0 && <p className="soft">Undo: {undo.join(' ')}</p>}
-      {refused.map(({ name, error }) => (
-        <p key={name} className="notice" data-tone={error.already ? 'warn' : 'bad'}>
-          {outcomes.length > 1 && `${name}: `}
-          {error.message}
-        </p>
-      ))}
+      <Refusals outcomes={outcomes} />
     </>
   );
 }
 
 function Results({ act, outcomes }: { act: Act; outcomes: Outcome[] }) {
   const plans = plansOf(outcomes);
-  const failed = outcomes.flatMap((one) => ('error' in one ? [one] : []));
   const undo = unique(plans.flatMap((plan) => plan.undo ?? []));
   return (
     <div role="status">
@@ -125,12 +131,7 @@ function Results({ act, outcomes }: { act: Act; outcomes: Outcome[] }) {
           {act.on.length > 1 && `, ${plans.length} of ${act.on.length}`}. {undo.length > 0 && `Undo: ${undo.join(' ')}`}
         </p>
       )}
-      {failed.map(({ name, error }) => (
-        <p key={name} className="notice" data-tone={error.already ? 'warn' : 'bad'}>
-          {act.on.length > 1 && `${name}: `}
-          {error.message}
-        </p>
-      ))}
+      <Refusals outcomes={outcomes} />
     </div>
   );
 }
@@ -184,7 +185,7 @@ function ActDialog({ act, onClose }: { act: Act; onClose: () => void }) {
       ) : (
         <form onSubmit={run}>
           <section aria-label="What happens" aria-live="polite" className="dry-run">
-            {plan ? <Effect outcomes={plan} /> : <p className="soft">Looking what would happen …</p>}
+            {plan ? <Effect outcomes={plan} /> : <p className="soft">Checking what would happen …</p>}
           </section>
           {plans.length > 0 && (
             <>
@@ -231,7 +232,7 @@ export function ActsProvider({ children }: { children: ReactNode }) {
   );
 }
 
-/** Opens the dialog of an act; disabled, with the reason, for whoever may not do it. */
+/** Opens the dialog of an act. Disabled, with the reason as its title, if the operator's role may not do it. */
 export function ActButton({ act, disabled }: { act: Act; disabled?: string | undefined }) {
   const open = useContext(OpenContext);
   const refusal = useRefusal(act.role ?? 'operator') ?? disabled;

@@ -6,11 +6,11 @@ interface Problem {
   code: string;
   request_id?: string;
   errors?: Array<{ field: string; message: string }>;
-  /** It is already so: another operator was faster. */
+  /** True: it is already so, for example because another operator did it first. */
   already?: boolean;
 }
 
-/** `status` 0: no answer. */
+/** `status` is 0 if there was no answer. */
 export class ApiError extends Error {
   readonly status: number;
   readonly requestId: string | undefined;

@@ -43,7 +43,7 @@ const formats = {
   },
 };
 
-/** The time of day; of another day with its date. */
+/** The time of day, with the date if it is not today. */
 export function timeIn(zone: Zone, at: number, now: number): string {
   const { clock: time, day: date } = formats[zone];
   return date.format(at) === date.format(now) ? time.format(at) : `${date.format(at)} ${time.format(at)}`;

@@ -3,7 +3,7 @@ import { useEffect, useRef } from 'react';
 import { usePause } from './live.tsx';
 import { useStored } from './stored.ts';
 
-/** The views, in the order of the rail; `key` after `g` opens one. */
+/** The views, in the order of the navigation. Typing `g`, then `key`, opens a view. */
 export const views = [
   { to: '/', name: 'Overview', key: 'o' },
   { to: '/sessions', name: 'Sessions', key: 's' },
@@ -34,7 +34,7 @@ function moveRow(by: number): void {
   rows[Math.min(rows.length - 1, Math.max(0, at + by))]?.focus();
 }
 
-/** Listens for the keys, and shows them on `?`. The same table does both. */
+/** Handles the keyboard shortcuts, and lists them in a dialog that `?` opens. Both use the table `bindings`. */
 export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggleZone: () => void }) {
   const navigate = useNavigate();
   const router = useRouter();
@@ -52,7 +52,7 @@ export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggl
       does: 'Filters',
       run: () => document.querySelector<HTMLElement>('.filters summary, .filters select')?.focus(),
     },
-    { keys: ' ', does: 'Pause or go on', run: toggle },
+    { keys: ' ', does: 'Pause or resume updates', run: toggle },
     { keys: 'z', does: 'UTC or local time', run: toggleZone },
     { keys: 'Escape', does: 'Back', run: () => router.history.back() },
   ];
@@ -94,7 +94,7 @@ export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggl
       </dl>
       <label className="check">
         <input type="checkbox" checked={single} onChange={({ target }) => setSingle(target.checked)} />
-        Single keys do something
+        Use single-key shortcuts
       </label>
       <div className="acts">
         <button type="button" onClick={() => help.current?.close()}>

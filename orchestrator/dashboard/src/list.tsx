@@ -11,14 +11,15 @@ import { Loaded, Stale } from './parts.tsx';
 import { useStored } from './stored.ts';
 
 /**
- * A list of the API: filters and order are in the address, pages follow by key, and only the rows in sight are drawn.
+ * A list of the API. Filters and order are in the address, each page is read by the cursor of the one before, and only the rows
+ * in sight are drawn.
  *
- * - While the pointer or the focus is on a row, rows keep their places; new ones are counted on a button.
- * - After `livePages` pages the list is not read again by itself: it would ask for all of them.
+ * - While the pointer or the focus is in the table, rows keep their places. A button shows how many new rows there are.
+ * - A list with more than `livePages` pages is not refreshed automatically: each refresh would request all of its pages.
  */
 export interface Column<Row> {
   name: string;
-  /** Pixels; without it the column takes what is left. */
+  /** Pixels. A column without it takes the remaining width. */
   width?: number;
   /** Shown on wide windows and on cards only. */
   wide?: true;
@@ -29,23 +30,19 @@ export interface Column<Row> {
 export type Filter = { name: string; label: string } & (
   | { options: readonly string[]; several?: true; any?: string; names?: Record<string, string> }
   | { flag: true }
-  | { placeholder: string; width?: number }
+  | { placeholder: string }
 );
 
 export interface ListOf<Row> {
-  /** Below `/ops/api/`, and the name of the saved views. */
+  /** Path below `/ops/api/`. The saved views are stored under it too. */
   path: string;
-  /** Filters that are always set. */
-  fixed?: Search;
   filters: Filter[];
   columns: Column<Row>[];
   idOf(row: Row): string;
   /** Acts on the selected rows. */
   acts?: (rows: Row[], done: () => void) => Act[];
-  /** What an empty list means. */
+  /** The text of an empty list. */
   nothing: string;
-  /** Rows before the filters, such as a panel. */
-  children?: ReactNode;
 }
 
 const pageRows = 100;
@@ -68,8 +65,8 @@ function useRoomy(): boolean {
   );
 }
 
-function useRows<Row>({ path, fixed }: Pick<ListOf<Row>, 'path' | 'fixed'>, search: Search) {
-  const query = queryOf({ limit: String(pageRows), ...fixed, ...search });
+function useRows<Row>(path: string, search: Search) {
+  const query = queryOf({ limit: String(pageRows), ...search });
   const refresh = useRefresh();
   return useInfiniteQuery<Page<Row>, ApiError, { rows: Row[]; pages: number }, string[], string>({
     queryKey: [path, query],
@@ -87,13 +84,13 @@ function useRows<Row>({ path, fixed }: Pick<ListOf<Row>, 'path' | 'fixed'>, sear
   });
 }
 
-/** Keeps the places of rows while they are held: what is gone stays, what is new waits. */
+/** Keeps rows in their places while `held`: removed rows stay, and new rows are only counted (`waiting`). */
 function useSettled<Row>(rows: Row[], idOf: (row: Row) => string, held: boolean, of: string) {
   const shown = useRef<{ of: string; ids: string[]; rows: Map<string, Row> }>({ of: '', ids: [], rows: new Map() });
   const byId = new Map(rows.map((row) => [idOf(row), row]));
   const before = shown.current;
   const isHeld = held && before.of === of && before.ids.length > 0;
-  // Rows of a further page are added at the end; only newer ones wait.
+  // Rows of a further page are added at the end. Only rows that are newer than those shown wait.
   const last = isHeld ? rows.findLastIndex((row) => before.rows.has(idOf(row))) : -1;
   const added = isHeld ? rows.slice(last + 1).map(idOf) : [];
   const ids = isHeld ? [...before.ids, ...added.filter((id) => !before.rows.has(id))] : rows.map(idOf);
@@ -197,7 +194,7 @@ function FilterInput({
   );
 }
 
-/** A text is a filter when it is entered, not at each letter. */
+/** The filter changes on Enter or when the input loses the focus, not at each letter. */
 function TextFilter({
   label,
   placeholder,
@@ -270,13 +267,13 @@ function SavedViews({ path, search, change }: { path: string; search: Search; ch
 }
 
 export function List<Row>(list: ListOf<Row>) {
-  const { path, fixed, filters, idOf, acts, nothing } = list;
+  const { path, filters, idOf, acts, nothing } = list;
   const isRoomy = useRoomy();
   const columns = list.columns.filter(({ wide }) => isRoomy || !wide);
   const search = useSearch({ strict: false }) as Search;
   const navigate = useNavigate();
   const change = (next: Search) => void navigate({ to: '.', search: next });
-  const query = useRows<Row>({ path, ...(fixed ? { fixed } : {}) }, search);
+  const query = useRows<Row>(path, search);
   const table = useRef<HTMLDivElement>(null);
   const [held, setHeld] = useState(false);
   const { settled, waiting } = useSettled(query.data?.rows ?? [], idOf, held, queryOf(search));

@@ -4,10 +4,10 @@ import type { ApiError } from './api.ts';
 import { get } from './api.ts';
 
 /**
- * Keeps what is shown up to date. Every view reads through `useLive`; nothing else decides when to ask again.
+ * Keeps what is shown up to date. Every view reads through `useLive`; no other code decides when to read again.
  *
- * While it is paused nothing is asked again: not by time, focus or a network that comes back. A view that is opened then is
- * read once.
+ * While updates are paused, nothing is read again: not after some time, not on focus, not when the network is back. A view that
+ * is opened meanwhile is read once.
  */
 interface Live {
   paused: boolean;
@@ -47,7 +47,7 @@ export function useLive<T>(path: string, refreshMs?: number): UseQueryResult<T, 
   });
 }
 
-/** The time, once a second; it stands still while paused. */
+/** The current time, updated once a second. It does not change while updates are paused. */
 export function useNow(): number {
   const { paused } = usePause();
   const [now, setNow] = useState(() => Date.now());

@@ -11,7 +11,7 @@ const client: QueryClient = new QueryClient({
   queryCache: new QueryCache({ onError: (error) => onRefused(client, error) }),
   defaultOptions: {
     queries: {
-      // What the API refuses it refuses again.
+      // Only lost answers and 5xx are worth a retry: any other refusal would be the same again.
       retry: (count, error) => count < 2 && error instanceof ApiError && (error.status === 0 || error.status >= 500),
       retryDelay: (count) => 1_000 * 2 ** count,
     },

@@ -33,7 +33,7 @@ export function When({ at }: { at: string | number | null }) {
   );
 }
 
-/** How long ago, or until when, in words. */
+/** How long ago `since` was, or how long it is from `since` to `until`. */
 export function Age({ since, until }: { since: string | null; until?: string | null }) {
   const now = useNow();
   if (since === null) return unknown;
@@ -49,7 +49,7 @@ export function Ms({ value }: { value: number | null }) {
   return value === null ? unknown : <span className="number">{duration(value)}</span>;
 }
 
-/** An id: short to read, whole to copy. */
+/** An id with a copy button. Shows its first 8 characters, copies all of it. @param whole shows all of it */
 export function Id({ value, whole = false }: { value: string | null; whole?: boolean }) {
   const [copied, setCopied] = useState(false);
   if (value === null) return unknown;
@@ -70,7 +70,7 @@ export function Id({ value, whole = false }: { value: string | null; whole?: boo
 
 type Target = 'sessions' | 'machines' | 'tenants';
 
-/** An id that leads to the page of its thing. @param row the keys j and k stop there */
+/** A link to the page of a session, machine or tenant. @param row the keys j and k move between such links */
 export function IdLink({
   to,
   id,
@@ -182,7 +182,7 @@ function ProblemNotice({ error, again }: { error: ApiError; again: () => void })
   );
 }
 
-/** What is shown is older than it should be. */
+/** A notice that the last refresh failed, so the figures are old. */
 export function Stale({
   query,
 }: {
@@ -196,7 +196,7 @@ export function Stale({
   );
 }
 
-/** Shows an answer, or that it is loading or failed. A failed refresh keeps what is there. */
+/** Shows an answer, or that it is loading or has failed. After a failed refresh the earlier answer stays. */
 export function Loaded<T>({
   query,
   children,

@@ -15,14 +15,14 @@ export function useMe(): Me {
   return me;
 }
 
-/** Why this operator may not do what needs that role; undefined if they may. */
+/** Why this operator may not do what needs the role `wanted`. Undefined if they may. */
 export function useRefusal(wanted: OperatorRole): string | undefined {
   const { role } = useMe();
   if (rolesInOrder.indexOf(role) >= rolesInOrder.indexOf(wanted)) return undefined;
   return `This needs the role ${wanted}; yours is ${role}.`;
 }
 
-/** An answer that says that the cookie or the role is gone makes the page ask again who is signed in. */
+/** After 401 or 403 the page asks again who is signed in: the cookie or the role may be gone. */
 export function onRefused(client: QueryClient, error: unknown): void {
   if (error instanceof ApiError && (error.status === 401 || error.status === 403))
     void client.invalidateQueries({ queryKey: meKey });

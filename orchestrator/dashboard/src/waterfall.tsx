@@ -32,7 +32,7 @@ export const ownerNames: Record<Owner, string> = {
   candidate: 'candidate',
 };
 
-/** Waiting for the candidate says nothing about us: a long wait is cut short, with a break mark. */
+/** A long wait for the candidate is drawn shorter, with a break mark: it is not our time, and would leave no room for the other steps. */
 const absentMostMs = 20_000;
 const brokenMs = 3_000;
 
@@ -81,7 +81,7 @@ function Bar({ from, until, scale, owner }: { from: number; until: number; scale
 const ticks = 5;
 const roundMs = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 60_000, 300_000];
 
-/** Times since it was due. */
+/** Labels: the time since the session was due. */
 function Axis({ from, until, scale }: { from: number; until: number; scale: Scale }) {
   const every = roundMs.find((ms) => (until - from) / ms <= ticks) ?? 3_600_000;
   const times = Array.from({ length: Math.floor((until - from) / every) + 1 }, (_, n) => n * every);

@@ -34,7 +34,7 @@ export function MachineView() {
   );
 }
 
-/** Its life: when it entered each state. */
+/** The columns that say when the machine reached each step of its life. */
 const steps = [
   ...(['reserved_at', 'not_before', 'asked_at', 'answered_at', 'created_at', 'assigned_at', 'started_at'] as const),
   ...(['booted_at', 'claimed_at', 'draining_at', 'destroying_at', 'destroyed_at'] as const),

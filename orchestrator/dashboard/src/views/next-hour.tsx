@@ -32,7 +32,7 @@ export function NextHourView() {
 const minuteMs = 60_000;
 const chartHeight = 140;
 
-/** @param of its line is what Fly lets us create in a minute */
+/** Sessions due in each minute, and a line: how many machines Fly lets these tenants create in a minute. */
 function Minutes({ of: { minutes, tenants } }: { of: Forecast }) {
   const caption = useId();
   const perMinute = tenants.reduce((sum, { creates_per_second }) => sum + creates_per_second * 60, 0);

@@ -92,7 +92,7 @@ function Figures({ overview }: { overview: Overview }) {
           />
           <p className="soft">
             Today {usd(overview.spend.today_usd)}, of which {usd(overview.spend.today_prepared_usd)} kept machines
-            ready. A machine counts when it is gone.
+            ready. A machine’s cost is added when it has been destroyed.
           </p>
         </Panel>
         <Panel title="Orchestrators">
@@ -124,7 +124,7 @@ function Figure({
   );
 }
 
-/** A link to a list with its filters, as the API writes it. */
+/** A link to a list with its filters. @param link such as `/sessions?live=true`, the form that the API uses */
 function To({ link, children }: { link: string; children: ReactNode }) {
   const [path = '/', query = ''] = link.split('?');
   return (
@@ -140,7 +140,7 @@ function NeedsAttention({ overview: { attention, now, drains } }: { overview: Ov
       <h2>Needs attention</h2>
       {attention.length === 0 ? (
         <p>
-          Nothing needs you. Last look <When at={now} />.
+          Nothing needs attention. Checked at <When at={now} />.
         </p>
       ) : (
         <ul>
@@ -162,7 +162,7 @@ function NeedsAttention({ overview: { attention, now, drains } }: { overview: Ov
   );
 }
 
-/** The act that ends it, or where it can be done. */
+/** A button that resolves it, or a link to where it can be resolved. */
 function Fix({ of: { code, link, sentence }, drains }: { of: Attention; drains: Overview['drains'] }) {
   const drain = code === 'drained' ? drains.find(({ region }) => sentence.startsWith(region)) : undefined;
   if (drain) return <ActButton act={openRegion(drain.region)} />;

@@ -83,7 +83,7 @@ export function SetPool({ pool }: { pool: OpsPool }) {
           </label>
         ))}
         <ActButton
-          disabled={isSame ? 'It is set so already.' : undefined}
+          disabled={isSame ? 'The pool already has these values.' : undefined}
           act={{
             ...{ verb: 'Set pool', method: 'PUT' },
             on: [

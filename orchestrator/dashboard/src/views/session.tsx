@@ -77,7 +77,7 @@ function Session({ session }: { session: SessionDocument }) {
           />
         </Panel>
         <Panel
-          title="What is left of it"
+          title="Transcript, evaluation, recordings"
           acts={
             evaluation && (
               <ActButton
@@ -92,10 +92,10 @@ function Session({ session }: { session: SessionDocument }) {
           <Facts
             of={[
               ['Transcript', `${session.transcript.entries} entries, ${session.transcript.unverified} unverified`],
-              ['Complete', session.transcript.complete === true ? 'yes' : 'not said yet'],
+              ['Complete', session.transcript.complete === true ? 'yes' : 'not yet'],
               ['Evaluation', evaluation && <State value={evaluation.status} />],
-              ['Its attempts', evaluation?.attempts],
-              ['Its last error', evaluation?.last_error],
+              ['Evaluation attempts', evaluation?.attempts],
+              ['Evaluation error', evaluation?.last_error],
               ['Recordings', session.recordings.map(({ ordinal, state }) => `${ordinal}: ${words(state)}`).join(', ')],
             ]}
           />
@@ -224,7 +224,7 @@ interface Entry {
   text: string;
 }
 
-/** Spoken text is read only when an admin asks for it: each reading is in the audit log. */
+/** The transcript is requested only when an admin presses the button: each request is in the audit log. */
 function Transcript({ id }: { id: string }) {
   const refusal = useRefusal('admin');
   const [asked, setAsked] = useState(false);
