@@ -17,13 +17,18 @@ const pollMs = 1_000;
 
 function NewInterview({ onCreated }: { onCreated(created: Created): void }) {
   const [problem, setProblem] = useState('');
+  const [busy, setBusy] = useState(false);
   const create = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
+    setBusy(true);
     const body = JSON.stringify(Object.fromEntries(new FormData(event.currentTarget)));
     const answer = await fetch('/interviews', { method: 'POST', body }).catch(() => undefined);
     const json = await answer?.json();
     if (answer?.ok) onCreated(json);
-    else setProblem(json?.message ?? 'Please try again.');
+    else {
+      setProblem(json?.message ?? 'Please try again.');
+      setBusy(false);
+    }
   };
   return (
     <form onSubmit={create}>
@@ -34,7 +39,9 @@ function NewInterview({ onCreated }: { onCreated(created: Created): void }) {
       <label>
         Position <input name="position" required />
       </label>{' '}
-      <button type="submit">Begin</button>
+      <button type="submit" disabled={busy}>
+        Begin
+      </button>
       <p role="alert">{problem}</p>
     </form>
   );

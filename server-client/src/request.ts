@@ -90,7 +90,9 @@ export async function send(
       return await sendOnce(client, request, headers, options);
     } catch (error) {
       options.signal?.throwIfAborted();
-      const isLost = error instanceof ConnectionError && options.ifMatch !== undefined;
+      // Whether the change took effect is known only if the server itself put it off: sent again, it could be refused as outdated.
+      const isPutOff = error instanceof ApiError && [429, 503].includes(error.status);
+      const isLost = options.ifMatch !== undefined && !isPutOff;
       const askedMs = (error instanceof ApiError ? error.retryAfterMs : undefined) ?? 0;
       if (attempt > retries || !canPass(error) || isLost || askedMs > longestPauseMs) throw error;
       await sleep(Math.max(askedMs, pauseMs(attempt + 1)), options.signal);

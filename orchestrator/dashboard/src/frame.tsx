@@ -12,7 +12,7 @@ import { useStored } from './stored.ts';
 const environmentOf = (publicUrl: string): string => {
   const { hostname } = new URL(publicUrl);
   if (hostname === 'localhost' || hostname.startsWith('127.')) return 'local';
-  return /stag|test|dev/.test(hostname) ? 'staging' : 'production';
+  return /(?:^|[.-])(?:stage|staging|test|dev)(?:[.-]|$)/.test(hostname) ? 'staging' : 'production';
 };
 
 /** After a move to another view the focus goes to its heading. */

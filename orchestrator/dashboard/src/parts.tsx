@@ -20,7 +20,7 @@ export function State({ value, tone = toneOf(value) }: { value: string; tone?: T
 const unknown = <span className="soft">–</span>;
 
 export const orDash = (value: ReactNode): ReactNode =>
-  value === null || value === undefined || value === '' ? unknown : value;
+  value === null || value === undefined || value === false || value === '' ? unknown : value;
 
 export function When({ at }: { at: string | number | null }) {
   const zone = useContext(ZoneContext);
