@@ -14,10 +14,10 @@ import type { Changed, FleetFeed } from './fleet-feed.ts';
 /**
  * `GET /ops/api/stream`: server-sent events of the fleet, for the dashboard and `greenroom events --follow`.
  *
- * - Messages: `hello` first; `event`, `changed` and `overview` as asked for (`topics`); `gap`: read again what is shown;
- *   `bye` last, with the reason.
- * - Each message that has an `id` can be continued from (`Last-Event-ID` or `after`). After a break the events of the last
- *   seconds may come again; their own `id` tells.
+ * - Messages: `hello` is the first. `event`, `changed` and `overview` follow, as `topics` asks. `gap` means that events were
+ *   left out, so the client must read again what it shows. `bye` is the last, with the reason.
+ * - A client continues after the `id` of any message (`Last-Event-ID` or `after`). It may then receive the events of the last
+ *   seconds twice, and recognises them by the `id` in their data.
  * - A stream ends within a second after its operator was signed out or lost the role.
  * - A client that does not read is disconnected; it never fills the memory.
  */
@@ -35,10 +35,10 @@ const standingMs = 500;
 const keepAliveMs = 10_000;
 /** A client with more unread bytes is disconnected. */
 const maxUnreadBytes = 262_144;
-/** Time to take the last message before its connection is cut. */
+/** Time for a client to receive `bye` before its connection is cut. */
 const byeMs = 2_000;
 const retryMs = 2_000;
-/** More events in a second become a gap. */
+/** Further events of the same second are left out and reported as a `gap`. */
 const eventsPerSecond = 100;
 
 type Why = 'signed_out' | 'shutting_down' | 'too_slow';
@@ -65,7 +65,7 @@ function cursorOf(request: FastifyRequest, after: number | undefined): number | 
 const message = (name: string, data: object, id?: number): string =>
   `${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 
-/** Admits so many events a second. @returns those that are admitted */
+/** @returns a function that admits at most `eventsPerSecond` events and returns them */
 function createRate(clock: Clock): (events: OpsEvent[]) => OpsEvent[] {
   let since = clock.monotonicMs();
   let count = 0;
@@ -124,7 +124,9 @@ export function streamRoutes({ access, feed, clock, deployment, stopping }: Stre
       ...{ 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-store' },
       ...{ 'x-accel-buffering': 'no', 'x-request-id': request.id },
     });
+    // Writing after the end would be an uncaught error: one batch of events may still send after `too_slow`.
     const send = (text: string): void => {
+      if (!streams.has(end)) return;
       response.write(text);
       if (response.writableLength > maxUnreadBytes) end('too_slow');
     };
