@@ -19,6 +19,8 @@ export interface Brake {
    * ends are counted.
    */
   admits(doubtful: number, certain?: number): boolean;
+  /** The most ends that it admits within one window. */
+  readonly ceiling: number;
   /** True if not even one more doubtful end would be admitted now. */
   readonly holds: boolean;
 }
@@ -51,6 +53,9 @@ export function createBrake({ clock, windowMs, logger, onHeld = () => undefined 
   return {
     know: (machines) => {
       known = machines;
+    },
+    get ceiling() {
+      return brakeLimit(known);
     },
     get holds() {
       return recent() >= brakeLimit(known);

@@ -95,7 +95,7 @@ export function createFleet(deps: FleetDeps) {
   const reconciler = createReconciler({
     ...{ machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger },
     onRound: observe.round,
-    recordHold: (app, ends) => recordHold(app, ends, ends.length - 1),
+    recordHold: (app, ends) => recordHold(app, ends, brake.ceiling),
   });
   const housekeeping = createHousekeeping({ duties, machines, sessions, hangUps, onChange });
   const renewDuties = () =>
