@@ -2,7 +2,7 @@ import { CliError } from './console.ts';
 
 /** A client of the platform API for commands. */
 export interface Platform {
-  /** @returns the parsed body; undefined when the answer is 404 and `absent` allows it */
+  /** @returns the parsed body. Throws CliError for every answer other than 2xx, and if there is no answer. */
   call<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<T>;
 }
 

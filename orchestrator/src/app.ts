@@ -92,11 +92,9 @@ function registerRateLimitHeaders(app: FastifyInstance, { door }: Deps): void {
 
 function registerHeaders(app: FastifyInstance, { isStopping }: Deps): void {
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers({
-      'x-request-id': request.id,
-    });
+    reply.header('x-request-id', request.id);
     if (isStopping()) reply.header('connection', 'close');
-    if (['/api/', '/worker/', '/ops/'].some((prefix) => request.url.startsWith(prefix)))
+    if (['/api/', '/worker/'].some((prefix) => request.url.startsWith(prefix)))
       reply.header('cache-control', 'no-store');
   });
 }

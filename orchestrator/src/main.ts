@@ -79,7 +79,7 @@ async function main(): Promise<void> {
   if (ops.port !== null) {
     const opsApp = await buildOpsApp(deps);
     const port = await deps.metricsListener.listen(ops.host, ops.port, opsApp.routing);
-    logger.info({ host: ops.host, port }, 'operators listening');
+    logger.info({ host: ops.host, port }, 'metrics and operators API listening');
   }
   deps.ticker.start();
   logger.info({ host: config.host, port: config.port, orchestrator_id: deps.orchestratorId }, 'orchestrator listening');

@@ -16,8 +16,8 @@ import { signInRoutes } from './ops/sign-in.ts';
 import { streamRoutes } from './ops/stream/routes.ts';
 
 /**
- * The operators' HTTP application: their API and the dashboard. It has its own listener (OPS_HOST, OPS_PORT), the one of `/metrics`: nothing of it can be
- * reached through the public address.
+ * The operators' HTTP application: their API and the dashboard. It shares its listener (OPS_HOST, OPS_PORT) with `/metrics`.
+ * It cannot be reached through the public address.
  */
 const bodyLimitBytes = 65_536;
 

@@ -96,7 +96,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     transcript.open(ordinal, call.log);
     current?.silence();
     current = call;
-    // How long the call before it had no sideband does not count for this one.
+    // Time without a sideband is counted for each call separately.
     watch.stop();
   };
   const speak = async (ordinal: number) => {

@@ -31,7 +31,7 @@ describe('lists of operators', () => {
     expect(seen).toEqual(made.toReversed());
   });
 
-  test('each filter of sessions selects', async () => {
+  test('each filter of the list of sessions selects the matching sessions', async () => {
     const tenant = await newTenant(db());
     const served = await servedSession(db(), tenant);
     const ended = await newSession(db(), tenant);
@@ -51,7 +51,7 @@ describe('lists of operators', () => {
     ]);
   });
 
-  test('no list contains a name', async () => {
+  test('operators see neither the name nor the e-mail address of a candidate', async () => {
     const tenant = await newTenant(db());
     const session = await servedSession(db(), tenant, { candidate: { name: 'Grace Hopper', email: 'g@example.org' } });
     const shown = JSON.stringify([
@@ -101,7 +101,7 @@ describe('lists of operators', () => {
     expect(rare.searched_to).toBe(Number(last.rows[0].max) > 20_000 ? Number(last.rows[0].max) - 19_999 : null);
   });
 
-  test('anything is found by any of its ids', async () => {
+  test('find returns sessions, machines and tenants by each of their ids', async () => {
     const tenant = await newTenant(db());
     const external = `ats-${randomUUID()}`;
     const session = await servedSession(db(), tenant, { candidate: { name: 'Ada', external_id: external } });
@@ -119,7 +119,7 @@ describe('lists of operators', () => {
     expect(await found("' or 1=1 --")).toEqual([]);
   });
 
-  test('owed work is listed until it is done', async () => {
+  test('work is listed until it is done', async () => {
     const tenant = await newTenant(db());
     const { id } = await servedSession(db(), tenant);
     const work = async () =>
@@ -181,7 +181,7 @@ describe('acts of operators', () => {
       ...{ p_machine_id: id, p_replace: replace, p_outcome: 'cancelled', p_reason: 'operator_stopped', p_by: because },
     });
 
-  test('of two operators who end a session at once, one does and the other learns it', async () => {
+  test('when two operators end a session at once, one ends it and the other is told that it has ended', async () => {
     const { id } = await servedSession(db(), await newTenant(db()));
     const answers = await Promise.all([end(id), end(id)]);
     expect(answers.map(({ kind }) => kind).toSorted()).toEqual(['already', 'done']);
@@ -199,7 +199,7 @@ describe('acts of operators', () => {
     expect(await audited(machineId)).toMatchObject([{ action: 'machine.stop', details: { why: 'a test' } }]);
   });
 
-  test('replacing a machine leaves the interview alone, and is refused where no worker serves', async () => {
+  test('replacing a machine does not end its interview, and is refused if no worker serves one on it', async () => {
     const tenant = await newTenant(db());
     const { id, machineId } = await servedSession(db(), tenant);
     expect(await stop(machineId, true)).toMatchObject({ kind: 'replacing', machine_id: machineId });
@@ -208,7 +208,7 @@ describe('acts of operators', () => {
     expect(await stop(waiting.machineId, true)).toMatchObject({ kind: 'serves_nothing' });
   });
 
-  test('a machine without a session is destroyed, once', async () => {
+  test('stopping a machine without a session destroys it, and stopping it again changes nothing', async () => {
     const tenant = await newTenant(db());
     const { rows } = await db().query(
       "insert into public.machines (tenant_id, app_name, region, image, state, fly_machine_id) values ($1, $2, 'fra', 'i', 'created', 'f1') returning id",
@@ -260,7 +260,7 @@ describe('acts of operators', () => {
     expect(machines[0].assigned_at).not.toBeNull();
   });
 
-  test('a released brake admits the machines of its list once, and no others', async () => {
+  test('releasing a brake hold admits the end of its machines once, and of no others', async () => {
     const { app } = await newTenant(db());
     const endOf = (n: number) => ({ machine_id: null, fly_machine_id: `f${n}`, session_id: null, what: 'orphan' });
     const hold = (...ends: object[]) =>
@@ -286,7 +286,7 @@ describe('acts of operators', () => {
     expect(await hold(endOf(1), endOf(3))).toBe(false);
   });
 
-  test('a pool is set once, and the audit says what it was before', async () => {
+  test('setting a pool to the same numbers again changes nothing, and the audit entry contains the numbers before', async () => {
     const tenant = await newTenant(db(), { max_standby: 5 });
     const put = (floor: number) =>
       call(db(), 'ops_put_pool', {

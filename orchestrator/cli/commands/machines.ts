@@ -1,5 +1,5 @@
 import type { Register } from '../command.ts';
-import { act, fleetOf, listed, type Row, rowsOf, segment, shown } from '../operators/fleet.ts';
+import { act, fleetOf, listed, type Row, rowsOf, segment, shown, tenantOption } from '../operators/fleet.ts';
 import { actOptions, listOptions, oneOrMore } from '../operators/options.ts';
 import { moment } from '../operators/table.ts';
 
@@ -44,7 +44,7 @@ export const machinesCommand: Register = (program, run) => {
         const fleet = fleetOf(console);
         const filters = {
           ...{ state, kind, region, app, unwanted, lapsed, alive: destroyed ? undefined : true },
-          tenant: tenant === undefined ? undefined : await fleet.tenantId(tenant),
+          tenant: await tenantOption(fleet, tenant),
         };
         const { rows, more } = await rowsOf(fleet, '/machines', filters, paging);
         return listed(rows, columns, console, more);

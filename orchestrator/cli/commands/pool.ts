@@ -1,6 +1,6 @@
 import type { Register } from '../command.ts';
 import { CliError } from '../console.ts';
-import { act, fleetOf, listed, queryOf, type Row, segment } from '../operators/fleet.ts';
+import { act, fleetOf, listed, queryOf, type Row, segment, tenantOption } from '../operators/fleet.ts';
 import { actOptions } from '../operators/options.ts';
 
 /** `greenroom pool`: how many machines are prepared. */
@@ -40,7 +40,7 @@ export const poolCommand: Register = (program, run) => {
     .action(
       run(async ({ tenant, region }: { tenant?: string; region?: string }, console) => {
         const fleet = fleetOf(console);
-        const id = tenant === undefined ? undefined : await fleet.tenantId(tenant);
+        const id = await tenantOption(fleet, tenant);
         const { data } = await fleet.get<{ data: Row[] }>(`/pools${queryOf({ tenant: id, region })}`);
         return listed(data, columns, console);
       }),

@@ -1,6 +1,6 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
-import { operatorRoles } from '../../src/tokens/operator-tokens.ts';
+import { hashOfToken, operatorRoles } from '../../src/tokens/operator-tokens.ts';
 import type { Register } from '../command.ts';
 import { CliError, type Console, type Finished } from '../console.ts';
 
@@ -47,7 +47,7 @@ const makers: Record<string, (environment: Environment, operator: string) => Pro
   }),
   OPERATOR_TOKENS: ({ OPERATOR_TOKENS: now }, operator) => {
     const token = `gr_op_${randomBytes(32).toString('hex')}`;
-    const hash = createHash('sha256').update(token).digest('hex');
+    const hash = hashOfToken(token).toString('hex');
     return {
       OPERATOR_TOKENS: [`${operator}:${hash}`, ...(now === undefined ? [] : [now])].join(','),
       GREENROOM_TOKEN: token,

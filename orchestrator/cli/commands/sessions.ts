@@ -3,7 +3,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import type { Register, Run } from '../command.ts';
 import { CliError, type Console, type Finished, needed } from '../console.ts';
-import { act, fleetOf, listed, type Row, rowsOf, segment, shown } from '../operators/fleet.ts';
+import { act, fleetOf, listed, type Row, rowsOf, segment, shown, tenantOption } from '../operators/fleet.ts';
 import { follow } from '../operators/follow.ts';
 import { actOptions, listOptions, oneOrMore } from '../operators/options.ts';
 import { dollars, moment, seconds } from '../operators/table.ts';
@@ -78,15 +78,12 @@ interface ListOptions {
 
 async function list(options: ListOptions, console: Console): Promise<Finished> {
   const fleet = fleetOf(console);
-  const { tenant, slowMs, limit, all, live, status, reason, region, path: way, from, until, sort } = options;
+  const { tenant, slowMs, live, status, reason, region, path: way, from, until, sort, ...paging } = options;
   const filters = {
     ...{ live, status, reason, region, path: way, from, until, sort, slow_ms: slowMs },
-    tenant: tenant === undefined ? undefined : await fleet.tenantId(tenant),
+    tenant: await tenantOption(fleet, tenant),
   };
-  const { rows, more } = await rowsOf(fleet, '/sessions', filters, {
-    ...(limit ? { limit } : {}),
-    ...(all ? { all } : {}),
-  });
+  const { rows, more } = await rowsOf(fleet, '/sessions', filters, paging);
   return listed(rows, sessionColumns, console, more);
 }
 

@@ -1,5 +1,5 @@
 import type { Register } from '../command.ts';
-import { fleetOf, listed, queryOf, type Row } from '../operators/fleet.ts';
+import { fleetOf, listed, queryOf, type Row, tenantOption } from '../operators/fleet.ts';
 import { follow } from '../operators/follow.ts';
 import { dollars, moment, seconds, table } from '../operators/table.ts';
 
@@ -87,7 +87,7 @@ export const statusCommand: Register = (program, run) => {
     .option('--after <id>', 'continue after this event')
     .action(
       run(async ({ tenant, after, json }: { tenant?: string; after?: string; json?: boolean }, console) => {
-        const id = tenant === undefined ? undefined : await fleetOf(console).tenantId(tenant);
+        const id = await tenantOption(fleetOf(console), tenant);
         await follow(
           console,
           { topics: 'events', tenant: id },

@@ -1,6 +1,6 @@
 import type { Register } from '../command.ts';
 import { CliError } from '../console.ts';
-import { act, fleetOf, listed, type Row, rowsOf, segment } from '../operators/fleet.ts';
+import { act, fleetOf, listed, type Row, rowsOf, segment, tenantOption } from '../operators/fleet.ts';
 import { actOptions, listOptions, oneOrMore } from '../operators/options.ts';
 import { moment } from '../operators/table.ts';
 
@@ -45,7 +45,7 @@ export const webhooksCommand: Register = (program, run) => {
         if ((tenant ?? webhook ?? session) === undefined)
           throw new CliError('usage', 'filter', 'Name what to list: --tenant, --webhook or --session.');
         const fleet = fleetOf(console);
-        const id = tenant === undefined ? undefined : await fleet.tenantId(tenant);
+        const id = await tenantOption(fleet, tenant);
         const { rows, more } = await rowsOf(fleet, '/deliveries', { tenant: id, webhook, session, status }, paging);
         return listed(rows, deliveryColumns, console, more);
       }),
@@ -77,7 +77,7 @@ export const workCommand: Register = (program, run) => {
           console,
         ) => {
           const fleet = fleetOf(console);
-          const id = tenant === undefined ? undefined : await fleet.tenantId(tenant);
+          const id = await tenantOption(fleet, tenant);
           const { rows, more } = await rowsOf(fleet, '/work', { kind, state, tenant: id }, paging);
           return listed(rows, workColumns, console, more);
         },

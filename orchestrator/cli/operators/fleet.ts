@@ -13,7 +13,7 @@ export interface Fleet {
   token: string;
   get<T = Row>(path: string): Promise<T>;
   send<T = Row>(method: 'POST' | 'PUT', path: string, body: object): Promise<T>;
-  /** The id of a tenant that is named by id or slug. */
+  /** @param name id or slug of a tenant @returns its id. Throws CliError not_found. */
   tenantId(name: string): Promise<string>;
 }
 
@@ -39,6 +39,10 @@ export function fleetOf(console: Console): Fleet {
     },
   };
 }
+
+/** The id of the tenant that `--tenant` names; undefined without the option. */
+export const tenantOption = async (fleet: Fleet, name: string | undefined): Promise<string | undefined> =>
+  name === undefined ? undefined : fleet.tenantId(name);
 
 /** One segment of a path. */
 export const segment = (text: string): string => encodeURIComponent(text);

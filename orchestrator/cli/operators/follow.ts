@@ -2,7 +2,8 @@ import { CliError, type Console } from '../console.ts';
 import { fleetOf, queryOf, type Row } from './fleet.ts';
 
 /**
- * Follows the stream of the operators' API and goes on where it broke off, until `onMessage` says that it is enough.
+ * Follows the stream of the operators' API until `onMessage` returns `enough`. When the connection breaks, it continues after the
+ * last message.
  * @param filters of the stream
  */
 export async function follow(

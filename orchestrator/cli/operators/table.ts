@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 
-/** Rows as text: columns of equal width, and one line less wide if the last column is short. Colour only where it is wanted. */
+/** Prints rows as a table: each column is as wide as its longest cell, and spaces at the end of a line are removed. */
 export interface Column<Row> {
   title: string;
   of(row: Row): unknown;
@@ -8,7 +8,7 @@ export interface Column<Row> {
 
 type Style = Parameters<typeof styleText>[0];
 
-/** Words that are drawn in colour, each with a word for whoever sees none. */
+/** States that are printed in colour. */
 const styles: Record<string, Style> = {
   ...{ failed: 'red', disconnected: 'red', dead: 'red', expired: 'red', unwanted: 'red', down: 'red' },
   ...{ drained: 'yellow', failing: 'yellow', suspended: 'yellow', destroying: 'yellow', pending: 'yellow' },

@@ -20,13 +20,14 @@ import { addressBlockOf, remoteAddressOf } from './remote-address.ts';
 /**
  * Who may call the operators' API.
  *
- * - Each route under `/ops/api` declares the least role that may call it. A route without a declaration stops the process at
- *   its start.
+ * - Each route under `/ops/api` declares the lowest role that may call it. If a route declares none, the process does not
+ *   start.
  * - The command sends the token with every request. The dashboard exchanges it once for a cookie, which holds the token's
- *   hash, encrypted, for 12 hours. The role is read from OPERATOR_TOKENS at each request: a token that was removed there opens
- *   nothing any more, whatever cookies exist.
- * - A request with the cookie that changes something must carry a header that no form of another site can send.
- * - An address with 10 refused credentials in a minute is slowed down.
+ *   hash, encrypted, for 12 hours. The role is read from OPERATOR_TOKENS at each request: when a token is removed there, the
+ *   cookies made with it are refused too.
+ * - A request that changes something and is authenticated by the cookie must carry a header that a form of another site
+ *   cannot send.
+ * - An address that sends more than 10 refused credentials a minute is answered with rate_limited.
  */
 export interface OperatorAccess {
   /** The operator of a request that was admitted. */
@@ -68,7 +69,8 @@ export const dashboardHeader = 'greenroom-dashboard';
 const cookieName = '__Host-greenroom-operator';
 const cookieMs = 12 * 3_600_000;
 const sealContext = 'operator:cookie';
-const refusedPerMinute = 10;
+/** Refused credentials per address and minute. Further ones are answered with `rate_limited`. */
+const perMinute = 10;
 
 const cookieOf = (value: string, maxAgeS: number): string =>
   `${cookieName}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; Secure; SameSite=Strict`;
@@ -91,7 +93,6 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
       ...{ remote_address: remoteAddressOf(request), request_id: request.id, details: { code, why: detail } },
     });
     if (code === 'forbidden') return new AppError(code, { detail });
-    const perMinute = refusedPerMinute;
     const drawn = limits.draw([
       { scope: `ops-refused:${addressBlockOf(request)}`, perMinute, burst: perMinute, shared: false },
     ]);
@@ -108,7 +109,7 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
     }
   };
 
-  /** The operator of the request's credential. Undefined if it opens nothing. */
+  /** The operator to whom the request's credential belongs. Undefined if it has none, or one that is not valid. */
   const holderOf = (request: FastifyRequest): Operator | undefined => {
     const token = bearerOf(request);
     if (token !== undefined) return operatorTokenForm.test(token) ? findOperator(operators, token) : undefined;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
 import { phasesRow } from './phases-store.ts';
 
-/** What operators read of all tenants, and their acts. Throws DatabaseError. Times are texts in ISO 8601. */
+/** What operators read of all tenants, and their acts. Throws DatabaseError. Times are ISO 8601 strings. */
 const time = z.string();
 const timeOrNull = time.nullable();
 const textOrNull = z.string().nullable();
@@ -88,7 +88,7 @@ const eventRow = z.looseObject({
 export type OpsEvent = z.output<typeof eventRow>;
 const newEvents = z.object({ newest: z.number(), rows: z.array(eventRow.extend({ settled: z.boolean() })) });
 
-/** A page of a log: with `searched_to` the search goes on before that id. */
+/** A page of a log. `searched_to`: only rows from this id on were searched; the next page begins before it. */
 const logPage = <Row extends z.ZodType>(row: Row) =>
   z.object({ rows: z.array(row), searched_to: z.number().nullable() });
 const hit = z.looseObject({
@@ -200,7 +200,7 @@ const heldEnd = z.object({
   machine_id: textOrNull,
   fly_machine_id: textOrNull,
   session_id: textOrNull,
-  /** What would have been done, in words. */
+  /** What the reconciler would have done: the kind of its verdict, or `orphan`. */
   what: z.string(),
 });
 export type HeldEnd = z.output<typeof heldEnd>;

@@ -39,7 +39,7 @@ export interface FinishingWorkerDeps {
   results: Pick<ResultStore, 'take' | 'keep' | 'transcript' | 'record' | 'recordFailed' | 'release'>;
   ask: AskModel;
   evaluate: Evaluate;
-  /** A tenant's own key, or undefined to use the deployment's. Throws if the key cannot be decrypted. */
+  /** A tenant's own key, or the deployment's, with its base URL. Throws if the tenant's key cannot be decrypted. */
   accessOf: (tenantId: string) => Promise<ProviderAccess>;
   /** The model's name, stored with each result. */
   model: string;

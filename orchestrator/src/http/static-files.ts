@@ -5,8 +5,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 
 /**
- * Serves the files of one folder, which a build has written: each beside its `.br` and `.gz`, so nothing is compressed while
- * serving. Names that contain a hash of the content may be kept for ever.
+ * Serves the files of one folder. The build writes a `.br` and a `.gz` version beside each file, so nothing is compressed while
+ * serving. Browsers may keep files whose names contain a hash of the content for ever.
  */
 const types: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',

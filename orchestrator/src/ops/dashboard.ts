@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { assetPath, createStaticFiles } from '../http/static-files.ts';
 
-/** Serves the operators' dashboard: static files, with a policy that lets the page speak to this address alone. */
+/** Serves the operators' dashboard: static files. Their content security policy lets the page send requests only to this address. */
 export interface DashboardDeps {
   dashboardDir: string;
 }
@@ -11,7 +11,7 @@ const contentSecurityPolicy = [
   ...["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
 ].join('; ');
 
-/** The dashboard's own addresses (orchestrator/dashboard/src/router.tsx). Reloading one of them brings the page. */
+/** The dashboard's own addresses (orchestrator/dashboard/src/router.tsx). Each of them is answered with the page, so that it can be reloaded. */
 const views = [...['sessions', 'machines', 'next-hour', 'pools', 'regions', 'tenants'], ...['work', 'events', 'audit']];
 
 export function dashboardRoutes({ dashboardDir }: DashboardDeps): FastifyPluginAsyncZod {

@@ -3,11 +3,11 @@ import type { SimulationScript } from '@greenroom/shared/protocol/test-mode.ts';
 
 /** What each simulated candidate does. */
 export interface Script {
-  /** What it answers to the n-th question, from 0. Undefined: nothing. */
+  /** Its answer to the n-th question, counted from 0. Undefined: it says nothing. */
   answer(n: number): string | undefined;
   /** What it does once this many of its answers are in the transcript. Default: nothing. */
   after?: { answers: number; does: 'leave' | 'cut' };
-  /** What its browser does in the call that nobody asked for. */
+  /** How its browser manipulates the call. */
   tampers: ScriptedOffer['tampers'];
 }
 

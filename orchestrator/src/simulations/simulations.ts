@@ -13,9 +13,9 @@ import { scripts } from './scripts.ts';
 /**
  * Runs the simulated candidates of test sessions.
  *
- * - The database holds what is to be done. A simulation is taken by lease; if its orchestrator dies, another one takes it
- *   after `takenMs` and joins again, as a candidate does whose browser crashed. The interview goes on if the lease is
- *   shorter than the session's grace period.
+ * - The database stores the simulations. An orchestrator takes one by lease. If that orchestrator dies, another one takes the
+ *   simulation after `takenMs` and joins again, like a candidate whose browser crashed. The interview continues if the lease
+ *   is shorter than the session's grace period.
  * - A candidate whose take is stale disconnects at once. Of two that are connected, the worker keeps the newer one.
  * - A session without its candidate ends as any other: after the grace period, or at its time limit.
  */
@@ -91,7 +91,7 @@ export function createSimulations(deps: SimulationsDeps): Simulations {
     const keeping = setInterval(() => {
       store.keep(taken, takenMs).then(
         (mine) => mine || stopping.abort(new Error('the take is stale')),
-        (error: unknown) => logger.warn({ ...fields, error }, 'the take of a simulation could not be renewed'),
+        (error: unknown) => logger.warn({ ...fields, error }, 'could not renew the lease of a simulation'),
       );
     }, keepMs);
     logger.info(fields, 'a simulated candidate joins');
@@ -100,8 +100,8 @@ export function createSimulations(deps: SimulationsDeps): Simulations {
       await store.end(taken, failure);
       logger.info({ ...fields, outcome: failure === undefined ? 'done' : 'failed' }, 'a simulated candidate is done');
     } catch (error) {
-      // Another orchestrator, or the next tick, takes it.
-      if (!stopping.signal.aborted) logger.warn({ ...fields, error }, 'a simulated candidate broke off');
+      // The simulation is given back: the next tick here, or another orchestrator, takes it again.
+      if (!stopping.signal.aborted) logger.warn({ ...fields, error }, 'a simulated candidate failed; will retry');
       await store.keep(taken, 0).catch(() => undefined);
     } finally {
       clearInterval(keeping);
@@ -109,7 +109,7 @@ export function createSimulations(deps: SimulationsDeps): Simulations {
   };
 
   const start = (taken: TakenSimulation): void => {
-    // Taken again although it still runs here: its take was lost for a while.
+    // The lease expired while the candidate still ran here, and this process took it again: stop the older run.
     running.get(taken.session_id)?.stopping.abort(new Error('taken again'));
     const stopping = new AbortController();
     const one = {

@@ -5,7 +5,7 @@ import * as z from 'zod';
  * offer and the answer of such a call are JSON instead of SDP.
  */
 
-/** What a simulated candidate does in the call that neither side asked for, as a manipulated browser could. */
+/** Messages that a simulated candidate sends in the call although a real browser would not, as a manipulated one could. */
 export const tamperings = ['foreign_item', 'foreign_session_update'] as const;
 
 export const scriptedOffer = z.strictObject({

@@ -38,7 +38,6 @@ export const claimPending = z.object({
 });
 export type ClaimPending = z.output<typeof claimPending>;
 
-/** A realtime call that a replacement worker takes over. */
 /** What a call is made, observed and hung up with. */
 export const callCredential = z.object({
   value: z.string(),
@@ -47,6 +46,7 @@ export const callCredential = z.object({
 });
 export type CallCredential = z.output<typeof callCredential>;
 
+/** A realtime call that a replacement worker takes over. */
 export const openCall = z.object({
   ordinal: z.number().int(),
   call_id: z.string().nullable(),

@@ -8,8 +8,8 @@ import { forAdmins, forOperators, type OperatorAccess } from '../../access/opera
 import type { ActWhy } from '../../database/operator-store.ts';
 
 /**
- * One act of an operator. Every act has a dry run, which changes nothing and says what would happen, and needs a reason,
- * which the audit log keeps with what was so before and after.
+ * One act of an operator. Every act has a dry run, which changes nothing and says what would happen. Every act needs a
+ * reason. The audit log stores the reason, and the state before and after the act.
  */
 export interface Plan {
   /** What happens, in sentences. */
@@ -17,7 +17,7 @@ export interface Plan {
   affected: { sessions: number; candidates_live: number; machines: number };
   /** How to take it back, in words. Null: it cannot be taken back. */
   undo: string | null;
-  /** What it changes in the cost of a day, US dollars. */
+  /** By how much the cost of a day changes, US dollars. */
   usd_per_day?: number;
 }
 
@@ -29,21 +29,21 @@ export interface Act<Params, Body> {
   params: z.ZodType<Params>;
   /** Without `why`. */
   body: z.ZodType<Body>;
-  /** Throws AppError not_found, and conflict if it is already so. */
+  /** Throws AppError not_found, and conflict if there is nothing left to change. */
   plan(params: Params, body: Body): Promise<Plan>;
-  /** Does it. Throws like `plan`: another operator may have been faster. */
+  /** Carries the act out. Throws like `plan`, because another operator may have acted in the meantime. */
   run(params: Params, body: Body, by: ActWhy): Promise<void>;
 }
 
 export const nobody: Plan['affected'] = { sessions: 0, candidates_live: 0, machines: 0 };
 
-/** The answer to an act on something that is already so. The command exits with 5. */
+/** The error when there is nothing left to change, such as ending an ended session. The command exits with 5. */
 export const alreadySo = (detail: string): AppError =>
   new AppError('conflict', { detail, extensions: { already: true } });
 
 const timeOfDay = (at: string): string => `${new Date(at).toISOString().slice(11, 19)} UTC`;
 
-/** ` at 12:01:05 UTC by kim`, or less if less is known. */
+/** ` at 12:01:05 UTC by kim`, without the parts that are unknown. */
 export const whenAndWho = ({ at, by }: { at?: string | null | undefined; by?: string | null | undefined }): string =>
   `${at ? ` at ${timeOfDay(at)}` : ''}${by ? ` by ${by.replace(/^operator:/, '')}` : ''}`;
 

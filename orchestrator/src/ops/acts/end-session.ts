@@ -6,7 +6,7 @@ import type { MachinesOfEnd } from '../../fleet/stop-machines.ts';
 import { gone } from '../reading/documents.ts';
 import { type Act, alreadySo, type Plan, whenAndWho } from './act.ts';
 
-/** Ends a session as `operator_stopped`. Its worker says goodbye and stores what is left; its machine goes. */
+/** Ends a session as `operator_stopped`. Its worker says goodbye and stores the last entries; then its machine is destroyed. */
 export interface EndSessionDeps {
   store: Pick<OperatorStore, 'session' | 'endSession'>;
   stopMachines: (machines: MachinesOfEnd, evidence: string) => void;
@@ -21,7 +21,7 @@ const words = (reason: unknown): string =>
 export const endedAlready = (end: { at?: string | null | undefined; reason?: unknown }): Error =>
   alreadySo(`Already ended${whenAndWho(end)}. ${words(end.reason)}`.trim());
 
-/** What the end of a session means for its candidate. */
+/** Tells the operator whether a candidate is in the room and notices that the session ends. */
 export const effectOnCandidate = (presence: string): string =>
   presence === 'present'
     ? 'The candidate is in the room and is told that the interview has ended.'

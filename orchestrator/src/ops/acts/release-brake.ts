@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { OperatorStore } from '../../database/operator-store.ts';
 import { type Act, alreadySo, nobody, whenAndWho } from './act.ts';
 
-/** Releases what the brake holds: the next round ends the machines of that list, and no others. */
+/** Releases one hold of the brake: the next reconcile round ends the machines of its list, and no others. */
 export interface ReleaseBrakeDeps {
   store: Pick<OperatorStore, 'brake' | 'releaseBrake'>;
 }
@@ -23,7 +23,7 @@ export const releaseBrake = ({ store }: ReleaseBrakeDeps): Act<object, { hold_id
   plan: async (_params, { hold_id }) => {
     const hold = (await store.brake()).find((one) => one.hold_id === hold_id);
     if (hold === undefined) throw noHold();
-    const sessions = hold.ends.filter((end) => (end as { session_id: string | null }).session_id !== null).length;
+    const sessions = hold.ends.filter(({ session_id }) => session_id !== null).length;
     return {
       effect: [
         `The next round ends the ${hold.ends.length} machines of ${hold.app_name} that are listed, and no others.`,

@@ -5,7 +5,10 @@ import type { OperatorStore } from '../../database/operator-store.ts';
 import { gone } from '../reading/documents.ts';
 import { type Act, alreadySo, nobody } from './act.ts';
 
-/** Makes owed work due at once; an evaluation that was given up gets all its attempts again. Sends a webhook again. */
+/**
+ * Two acts. One makes outstanding work due at once; an evaluation that was given up gets all its attempts again. The other
+ * sends a webhook again.
+ */
 export interface RetryWorkDeps {
   store: Pick<OperatorStore, 'session' | 'retryWork' | 'delivery' | 'replayDelivery'>;
 }

@@ -10,7 +10,7 @@ import { type Act, alreadySo, nobody, type Plan, whenAndWho } from './act.ts';
 export interface SetRegionDeps {
   store: Pick<OperatorStore, 'regions' | 'drainRegion' | 'openRegion'>;
   clock: Pick<Clock, 'now'>;
-  /** Makes this orchestrator obey at once. The others follow within seconds. */
+  /** Reads the drained regions again in this process. The other orchestrators do so within seconds. */
   refresh: () => Promise<void>;
 }
 

@@ -11,8 +11,8 @@ import { type Act, alreadySo, type Plan, whenAndWho } from './act.ts';
 import { effectOnCandidate } from './end-session.ts';
 
 /**
- * Stops a machine. If it serves a session, the session ends; with `replace` its worker hands the session over to another
- * machine instead, as at a deploy.
+ * Stops a machine. If the machine serves a session, the session ends. With `replace` the worker hands the session over to
+ * another machine instead, as it does at a deploy.
  */
 export interface StopMachineDeps {
   store: Pick<OperatorStore, 'machine' | 'stopMachine'>;

@@ -3,8 +3,8 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Metrics } from './metrics.ts';
 
 /**
- * Serves `GET /metrics` on an address of its own, without a credential. The operators' API has the same address. It must not be reachable from the
- * Internet: its default address is loopback.
+ * Serves `GET /metrics` without a credential, on an address of its own that the operators' API shares. The address must not
+ * be reachable from the Internet: the default is loopback.
  */
 export interface MetricsListener {
   /**

@@ -1,4 +1,5 @@
 import type { OpsOverview } from '../../database/operator-store.ts';
+import { startBudgetsMs } from '../why/explain.ts';
 
 /**
  * What needs an operator now. Pure: the same figures give the same list, the most urgent first.
@@ -21,7 +22,7 @@ const s = (count: number, one: string, many = `${one}s`): string => `${count} ${
 
 /** Failures of the last hour that candidates saw. */
 const ours = new Set(['worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'internal_error']);
-const slowP95Ms: Record<string, number> = { hot: 100, standby: 2_000, cold: 6_000 };
+const budgetsMs: Record<string, number> = startBudgetsMs;
 
 const item = (code: string, urgent: boolean, sentence: string, link: string, runbook: string | null): Attention => ({
   ...{ code, urgent, sentence, link, runbook },
@@ -59,7 +60,9 @@ function ofMachines(o: OpsOverview): Item[] {
 
 function ofStarts(o: OpsOverview): Item[] {
   const failed = o.ended.filter(({ reason }) => ours.has(reason)).reduce((sum, { count }) => sum + count, 0);
-  const slow = o.starts.filter(({ path, p95_ms, starts }) => starts >= 5 && p95_ms > (slowP95Ms[path] ?? 6_000));
+  const slow = o.starts.filter(
+    ({ path, p95_ms, starts }) => starts >= 5 && p95_ms > (budgetsMs[path] ?? startBudgetsMs.cold),
+  );
   return [
     failed > 0 &&
       item(

@@ -47,7 +47,7 @@ export async function readOverview({ store, rates }: Pick<DocumentsDeps, 'store'
   return { ...figures, cost_per_hour: hourlyUsd(figures.prepared, rates), attention: attentionOf(figures) };
 }
 
-/** The schedule of the next minutes, laid over what Fly's create limit and the pools can do. */
+/** Compares the schedule of the next minutes with the machines that the pools have and that Fly's create limit allows. */
 async function readForecast({ store, pool, forecast }: DocumentsDeps, minutes: number): Promise<Forecast> {
   const [schedule, facts] = await Promise.all([store.schedule(minutes), pool.facts(minutes * 60_000)]);
   return forecastOf(schedule, facts, forecast);
@@ -87,8 +87,7 @@ export function documentRoutes(deps: DocumentsDeps): FastifyPluginAsyncZod {
     });
     app.get('/sessions/:id/why', { config: forViewers, schema: { params } }, async (request) => {
       const { id } = request.params;
-      const row = await phases.ofSession(id);
-      if (row === null) throw gone('session');
+      const row = found(await phases.ofSession(id), 'session');
       return { session_id: id, status: row.status, ...explain(row, clock.now()), phases: row };
     });
     app.get('/sessions/:id/transcript', { config: forAdmins, schema: { params } }, async (request) => {

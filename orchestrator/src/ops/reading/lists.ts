@@ -9,7 +9,7 @@ import { several } from '../../http/queries.ts';
 import { explain } from '../why/explain.ts';
 import { addList, type List } from './list.ts';
 
-/** The lists of the operators' API, by key and with filters that the database supports. */
+/** The lists of the operators' API. Their pages are read by key. Each filter is one that the database can apply. */
 export interface ListsDeps {
   store: OperatorStore;
   clock: Pick<Clock, 'now'>;

@@ -1,7 +1,7 @@
 import type { OpsOverview } from '../../database/operator-store.ts';
 import { type Guest, runningPerSecond, standbyPerSecond } from '../../regions/prices.ts';
 
-/** What the machines that exist now cost in an hour, US dollars at Fly's list price. */
+/** Computes what machines cost, US dollars at Fly's list price. */
 export interface Rates {
   guest: Guest;
 }
@@ -14,6 +14,7 @@ export interface HourlyUsd {
 
 const hourS = 3_600;
 
+/** What the machines that exist now cost an hour. */
 export function hourlyUsd(prepared: OpsOverview['prepared'], { guest }: Rates): HourlyUsd {
   const cost: HourlyUsd = { serving: 0, standby: 0, hot: 0 };
   for (const { region, hot, serving, count } of prepared) {

@@ -4,14 +4,14 @@ import { attentionOf } from './attention.ts';
 import { lateness } from './forecast.ts';
 import { hourlyUsd } from './rates.ts';
 
-/** A fleet that needs nobody. */
+/** A fleet in which nothing needs an operator. */
 const calm = {
   ...{ brake_holds: [], unwanted: 0, duties_without_holder: 0, ended: [], starts: [], create_backlog_s: 0 },
   ...{ work: [], pools: [], unsaved_entries: 0, webhooks_failing: 0, drains: [], orchestrators: 2 },
 } as unknown as OpsOverview;
 const codes = (more: Partial<OpsOverview>): string[] => attentionOf({ ...calm, ...more }).map(({ code }) => code);
 
-test('a calm fleet needs nobody', () => {
+test('a fleet without problems gives no items', () => {
   expect(attentionOf(calm)).toEqual([]);
 });
 
@@ -28,11 +28,11 @@ test.each<[string, object]>([
   ['webhooks', { webhooks_failing: 1 }],
   ['drained', { drains: [{ region: 'fra', why: 'maintenance' }] }],
   ['orchestrators', { orchestrators: 1 }],
-])('%s alone is named', (code, more) => {
+])('a fleet whose only problem is %s gives that item alone', (code, more) => {
   expect(codes(more)).toEqual([code]);
 });
 
-test('what is urgent comes first, and what candidates did themselves is no failure', () => {
+test('urgent items come first, and neither an end by an operator nor few slow starts give an item', () => {
   expect(codes({ orchestrators: 1, unwanted: 1 })).toEqual(['unwanted', 'orchestrators']);
   expect(codes({ ended: [{ reason: 'operator_stopped', count: 9 }] })).toEqual([]);
   expect(
@@ -43,7 +43,7 @@ test('what is urgent comes first, and what candidates did themselves is no failu
 const due = (...sessions: number[]) =>
   sessions.map((count, minute) => ({ due_in_ms: minute * 60_000, sessions: count })) as never;
 
-test('sessions are late if their machines can be neither prepared nor built in time', () => {
+test('sessions are late if no prepared machine is left and theirs cannot be built in time', () => {
   expect(lateness(due(10), 10, 1, 5_000)).toEqual({ late: 0, worstS: 0, missing: 0 });
   expect(lateness(due(10), 4, 1, 5_000)).toEqual({ late: 6, worstS: 11, missing: 6 });
   // Within a minute, less 5 s for building, 55 machines are created.
@@ -51,7 +51,7 @@ test('sessions are late if their machines can be neither prepared nor built in t
   expect(lateness(due(1), 0, 0, 5_000).worstS).toBe(Number.POSITIVE_INFINITY);
 });
 
-test('cost is told apart by what a machine does', () => {
+test('the cost of serving, standby and hot machines is given separately', () => {
   const guest = { cpu_kind: 'shared', cpus: 1, memory_mb: 256 } as const;
   const of = (hot: boolean, serving: boolean) => [{ region: 'fra', hot, serving, count: 2 }];
   const { serving } = hourlyUsd(of(false, true), { guest });

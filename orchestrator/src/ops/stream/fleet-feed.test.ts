@@ -74,7 +74,7 @@ function make() {
   return { clock, log, reads, overview, faults, feed, watch };
 }
 
-test('an event with a smaller id that is committed later is delivered too, and none twice', async () => {
+test('an event with a smaller id that is committed later is delivered too, and no event twice', async () => {
   const { clock, log, watch } = make();
   const { got } = watch();
   await clock.advance(fleetPollMs);
@@ -116,7 +116,7 @@ test('a watcher that continues from its cursor misses nothing, whatever was comm
   expect(seen.size).toBe(200);
 });
 
-test('a watcher that missed too much is told to read again', async () => {
+test('a watcher that missed more than mostMissed events gets a gap instead of the events', async () => {
   const { clock, log, watch } = make();
   for (let id = 1; id <= 2 * mostMissed + 500; id += 1) log.push(eventOf(id));
   const late = watch(1);
@@ -138,7 +138,7 @@ test('all watchers share one read, and without a watcher nothing is read', async
   expect({ ...reads, watchers: feed.watchers }).toEqual({ ...then, watchers: 0 });
 });
 
-test('rows come for sessions with events, and the overview when its content changed', async () => {
+test('rows are sent for sessions with new events, and the overview when its content changed', async () => {
   const { clock, log, overview, watch } = make();
   const { got } = watch(undefined, { overview: true, rows: true });
   await clock.advance(10_000);

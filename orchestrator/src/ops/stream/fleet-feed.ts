@@ -3,12 +3,12 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { OperatorStore, OpsEvent, OpsMachineRow, OpsSessionRow } from '../../database/operator-store.ts';
 
 /**
- * Reads what happens in the fleet once for all operators' streams of this process, and only while there are any.
+ * Reads the events of the fleet once for all operators' streams of this process, and only while there are such streams.
  *
  * Ids of events do not follow the order of commits across sessions: a slower transaction may commit a smaller id later. The
- * feed therefore keeps the events after `settled`, the last id that no smaller one can follow. A watcher that continues from
- * a cursor gets what the feed keeps, and what is older from the database: every event after its cursor, each once. The
- * cursor to continue from is `settled`, so after a break a watcher may get the events of the last seconds again.
+ * feed therefore keeps the events after `settled`, the last id after which no smaller one can appear. A watcher that
+ * continues from a cursor gets every event after it, each once: recent ones from the feed, older ones from the database. The
+ * cursor to continue from is `settled`, so a watcher that reconnects may get the events of the last seconds again.
  */
 export interface FleetFeed {
   /**
@@ -25,11 +25,11 @@ export interface FleetWatcher {
   onEvents(events: OpsEvent[], cursor: number): void;
   onChanged(changed: Changed): void;
   onOverview(overview: object): void;
-  /** More happened since its cursor than a stream makes up for. What is shown must be read again. */
+  /** More than `mostMissed` events happened since the cursor. The watcher must read again what it shows. */
   onGap(cursor: number): void;
 }
 
-/** Rows of sessions with new events, and of their machines. `more`: there are others, which are not contained. */
+/** Rows of sessions with new events, and of their machines. `more`: further rows changed and were left out. */
 export interface Changed {
   sessions: OpsSessionRow[];
   machines: OpsMachineRow[];
@@ -45,16 +45,16 @@ export interface FleetFeedDeps {
 
 export const fleetPollMs = 500;
 const overviewMs = 2_000;
-/** An event is settled this long after it was read: longer than the statement timeout of all who write events. */
+/** An event is settled this long after it was read. Longer than the statement timeout of every writer of events. */
 const settlesMs = 10_000;
 const perRead = 500;
-/** So many of the newest events may be unsettled when the first watcher comes. */
+/** How many of the newest events are read when the first watcher comes. Older ones count as settled. */
 const startWindow = 2_000;
-/** So many events are made up for after a break. */
+/** At most this many missed events are sent to a watcher that continues. If it missed more, it gets a gap. */
 export const mostMissed = 1_000;
 const mostRows = 200;
 
-/** Two overviews that differ only in these are the same. */
+/** Fields that change by themselves. An overview that differs only in these is not sent again. */
 const passing = new Set(['now', 'last_seen_at', 'seen_at']);
 const contentOf = (overview: object): string =>
   JSON.stringify(overview, (key, value) => (passing.has(key) ? undefined : value));
@@ -104,7 +104,7 @@ async function readChanged({ store }: FleetFeedDeps, events: OpsEvent[]): Promis
 export function createFleetFeed(deps: FleetFeedDeps): FleetFeed {
   const { store, readOverview, clock, logger } = deps;
   const watchers = new Set<FleetWatcher>();
-  /** They join at the next turn, each with its cursor. */
+  /** Watchers that join at the next turn, each with its cursor. */
   const joining = new Map<FleetWatcher, number | undefined>();
   let position: Position | undefined;
   let overview: { content: string; document: object; readAt: number } | undefined;
