@@ -31,14 +31,14 @@ interface Options {
 export const machinesCommand: Register = (program, run) => {
   const machines = program.command('machines').description('Machines of all tenants.');
   listOptions(machines.command('ls').description('List machines that exist, newest first.'))
-    .option('--destroyed', 'also those that are gone')
+    .option('--destroyed', 'also destroyed machines')
     .option('--state <state>', 'only this state; may be repeated', oneOrMore)
     .option('--kind <kind>', 'session, standby or hot')
     .option('--tenant <tenant>', 'slug or id')
     .option('--region <code>', 'only this region')
     .option('--app <name>', 'only this Fly app')
     .option('--unwanted', 'only those that should be gone')
-    .option('--lapsed', 'only those whose worker is not heard')
+    .option('--lapsed', 'only those whose worker has stopped sending heartbeats')
     .action(
       run(async ({ destroyed, tenant, state, kind, region, app, unwanted, lapsed, ...paging }: Options, console) => {
         const fleet = fleetOf(console);

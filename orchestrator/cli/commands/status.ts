@@ -41,7 +41,7 @@ const dayColumns = [{ title: 'day (UTC)', of: ({ day }: Row) => day }, ...costCo
 export const statusCommand: Register = (program, run) => {
   program
     .command('status')
-    .description('What needs somebody now, and the fleet in a few lines.')
+    .description('Show what needs an operator now, and the fleet in a few lines.')
     .action(
       run(async (_options, console) => {
         const overview = await fleetOf(console).get('/overview');

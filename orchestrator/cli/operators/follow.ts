@@ -30,7 +30,11 @@ export async function follow(
     for await (const { name, id, data } of messagesOf(answer.body)) {
       cursor = id ?? cursor;
       if (name === 'bye' && data.why === 'signed_out')
-        throw new CliError('notAllowed', 'signed_out', 'Your token or its role was taken away.');
+        throw new CliError(
+          'notAllowed',
+          'signed_out',
+          'Your token was removed from OPERATOR_TOKENS, or has a lower role now.',
+        );
       if (name === 'event' && seen.has(data.id)) continue;
       if (name === 'event') seen.add(data.id);
       if (onMessage(name, data) === 'enough') return;

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 export const oneOrMore = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
 export const listOptions = (command: Command): Command =>
-  command.option('--limit <rows>', 'at most so many rows', '50').option('--all', 'all rows, however many');
+  command.option('--limit <rows>', 'the most rows to print', '50').option('--all', 'all rows, however many');
 
 export const actOptions = (command: Command): Command =>
   command

@@ -10,7 +10,9 @@ export interface ReleaseBrakeDeps {
 }
 
 const noHold = (): AppError =>
-  new AppError('not_found', { detail: 'The brake does not hold this list any more. Look at the list again.' });
+  new AppError('not_found', {
+    detail: 'There is no hold with this id any more: the list of machines has changed. Look at the list again.',
+  });
 
 export const releaseBrake = ({ store }: ReleaseBrakeDeps): Act<object, { hold_id: string }> => ({
   ...{

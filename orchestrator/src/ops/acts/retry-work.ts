@@ -37,7 +37,7 @@ export const retryWork = ({ store }: RetryWorkDeps): Act<object, Work> => ({
   },
   run: async (_params, { kind, id }, by) => {
     const result = await store.retryWork(kind, id, by);
-    if (result.kind === 'already') throw alreadySo('It runs at this moment.');
+    if (result.kind === 'already') throw alreadySo('The evaluation is already running.');
     if (result.kind === 'withdrawn')
       throw new AppError('conflict', { detail: 'The candidate withdrew consent: nothing may be evaluated.' });
     if (result.kind === 'nothing')
@@ -45,7 +45,9 @@ export const retryWork = ({ store }: RetryWorkDeps): Act<object, Work> => ({
         detail: 'The session has no evaluation: its interview has not ended, or never began.',
       });
     if (result.kind === 'not_found')
-      throw new AppError('not_found', { detail: 'No such work is owed. It may have been done meanwhile.' });
+      throw new AppError('not_found', {
+        detail: 'There is no such outstanding work. It may have been done in the meantime.',
+      });
   },
 });
 

@@ -7,7 +7,7 @@ import { gone } from '../reading/documents.ts';
 import { dailyUsd, type Rates } from '../reading/rates.ts';
 import { type Act, alreadySo, nobody } from './act.ts';
 
-/** Sets how many standby and hot machines a tenant keeps in a region. The price of the change is in its dry run. */
+/** Sets how many standby and hot machines a tenant keeps in a region. The dry run tells the price of the change. */
 export interface SetPoolDeps {
   store: Pick<OperatorStore, 'tenant' | 'pools' | 'putPool'>;
   rates: Rates;
@@ -60,7 +60,7 @@ export const setPool = ({ store, rates }: SetPoolDeps): Act<Params, Body> => ({
   run: async ({ tenant, region }, wanted, by) => {
     const result = await store.putPool(tenant, region, wanted, by);
     if (result.kind === 'not_found') throw gone('tenant');
-    if (result.kind === 'already') throw alreadySo('The pool is already set so.');
+    if (result.kind === 'already') throw alreadySo('The pool already has these numbers.');
     if (result.kind === 'limit_exceeded')
       throw new AppError('conflict', {
         detail: `The tenant's max_standby allows ${String(result.left)} more machines in this region. Raise its quota first.`,

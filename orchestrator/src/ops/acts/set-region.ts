@@ -26,7 +26,7 @@ export function setRegion({ store, clock, refresh }: SetRegionDeps): Act<{ code:
   const check = ({ state, until }: Body): void => {
     const wrong =
       until !== undefined && state === 'open'
-        ? 'belongs to drained only'
+        ? 'may be given only with the state drained'
         : until !== undefined && Date.parse(until) <= clock.now()
           ? 'must be in the future'
           : undefined;

@@ -31,7 +31,7 @@ const body = z.strictObject({ replace: z.boolean().default(false) });
 const leaving = new Set(['destroying', 'destroyed']);
 
 const stoppedAlready = (end: { at?: string | null | undefined; reason?: unknown }): Error =>
-  alreadySo(`The machine is already going or gone${whenAndWho(end)}: ${String(end.reason ?? '')}.`);
+  alreadySo(`The machine is already destroyed or being destroyed${whenAndWho(end)}: ${String(end.reason ?? '')}.`);
 const servesNothing = (): AppError =>
   new AppError('conflict', {
     detail: 'No worker serves an interview on this machine, so there is nothing to hand over. Stop it without replace.',
@@ -47,7 +47,7 @@ function planOf(machine: OpsMachineRow, { replace }: Body): Plan {
   if (replace)
     return {
       effect: [
-        `The interview moves to another machine; the candidate reconnects within seconds. Machine ${where} goes.`,
+        `The interview moves to another machine; the candidate reconnects within seconds. Machine ${where} is then destroyed.`,
       ],
       ...{ affected, undo: null },
     };
@@ -58,7 +58,7 @@ function planOf(machine: OpsMachineRow, { replace }: Body): Plan {
     };
   const words = kind === 'session' ? 'a machine of an ended session' : `a ${kind} machine`;
   return {
-    effect: [`Machine ${where} is destroyed. It is ${words}; no interview is touched.`],
+    effect: [`Machine ${where} is destroyed. It is ${words}; no interview is affected.`],
     affected: { ...affected, sessions: 0, candidates_live: 0 },
     undo: kind === 'session' ? null : 'The pool creates another one by itself.',
   };

@@ -51,7 +51,7 @@ function ofMachines(o: OpsOverview): Item[] {
       item(
         'duties',
         true,
-        `${s(o.duties_without_holder, 'duty', 'duties')} without a holder: nobody reconciles part of the machines.`,
+        `${s(o.duties_without_holder, 'duty', 'duties')} without a holder: no orchestrator reconciles these machines.`,
         '/',
         'DutyWithoutHolder',
       ),
@@ -122,7 +122,7 @@ function ofRest(o: OpsOverview): Item[] {
         'WorkDead',
       ),
     o.webhooks_failing > 0 &&
-      item('webhooks', false, `Nothing reaches ${s(o.webhooks_failing, 'webhook')}.`, '/work?kind=webhook', null),
+      item('webhooks', false, `Deliveries to ${s(o.webhooks_failing, 'webhook')} fail.`, '/work?kind=webhook', null),
     ...o.drains.map(({ region, why }) => item('drained', false, `${region} is drained: ${why}`, '/regions', null)),
     o.orchestrators < 2 &&
       item(
