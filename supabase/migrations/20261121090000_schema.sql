@@ -647,6 +647,8 @@ create index interview_sessions_newest_region on public.interview_sessions (regi
   where region is not null;
 create index interview_sessions_unfinished on public.interview_sessions (status, created_at desc, id desc)
   where status in ('failed', 'disconnected', 'expired', 'cancelled');
+create index interview_sessions_ended_badly on public.interview_sessions (completed_at)
+  where status in ('failed', 'disconnected', 'expired', 'cancelled');
 create index interview_sessions_reason on public.interview_sessions (reason, created_at desc, id desc)
   where reason is not null;
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');
@@ -4971,7 +4973,7 @@ language sql stable security definer set search_path = '' as $$
     'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
-        and s.created_at > clock_timestamp() - interval '1 hour' group by 1 order by 2 desc) x),
+        and s.completed_at > clock_timestamp() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
     'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
       select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
         sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null
@@ -5273,7 +5275,8 @@ language sql stable security definer set search_path = '' as $$
     'sessions', coalesce(l.sessions, 0), 'present', coalesce(l.present, 0), 'serving', coalesce(m.serving, 0),
     'standby', coalesce(m.standby, 0), 'hot', coalesce(m.hot, 0), 'tries_hour', coalesce(c.tries, 0),
     'failures_hour', coalesce(c.failures, 0), 'create_ms', round(c.create_ms), 'last_created_at', c.last_created_at,
-    'drain', (select to_jsonb(d) from public.region_drains d where d.region = r.region))
+    'drain', (select to_jsonb(d) from public.region_drains d where d.region = r.region
+      and (d.until is null or d.until > clock_timestamp())))
     order by r.region), '[]')
   from (select region from live union select region from machine union select region from recent
     union select region from public.region_drains) r

@@ -221,6 +221,29 @@ describe('acts of operators', () => {
     expect(after).toEqual([{ state: 'destroying', evidence: 'operator:test: a test' }]);
   });
 
+  test('the overview counts what ended in the last hour, whenever it was created, and no test session', async () => {
+    const tenant = await newTenant(db());
+    const count = async () =>
+      (await call(db(), 'ops_overview')).ended.find((row: Answer) => row.reason === 'boot_timeout')?.count ?? 0;
+    const before = await count();
+    for (const change of ["created_at = now() - interval '2 days'", 'test = true']) {
+      const { id } = await newSession(db(), tenant);
+      await db().query(`update public.interview_sessions set ${change} where id = $1`, [id]);
+      await move(db(), id, 'failed', 'failed', 'boot_timeout');
+    }
+    expect(await count()).toBe(before + 1);
+  });
+
+  test('a region whose drain has run out is not shown as drained', async () => {
+    const drainOf = async () =>
+      (await call(db(), 'ops_regions')).find((row: Answer) => row.region === 'scl')?.drain ?? null;
+    await call(db(), 'ops_drain_region', { p_region: 'scl', p_until: null, p_by: because });
+    expect(await drainOf()).toMatchObject({ region: 'scl' });
+    await db().query("update public.region_drains set until = now() - interval '1 s' where region = 'scl'");
+    expect(await drainOf()).toBeNull();
+    await call(db(), 'ops_open_region', { p_region: 'scl', p_by: because });
+  });
+
   test('a drained region gives no standby machine, and a session without a machine goes elsewhere', async () => {
     const tenant = await newTenant(db());
     await db().query(

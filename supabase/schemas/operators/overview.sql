@@ -21,7 +21,7 @@ language sql stable security definer set search_path = '' as $$
     'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
-        and s.created_at > clock_timestamp() - interval '1 hour' group by 1 order by 2 desc) x),
+        and s.completed_at > clock_timestamp() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
     'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
       select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
         sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null

@@ -98,7 +98,8 @@ language sql stable security definer set search_path = '' as $$
     'sessions', coalesce(l.sessions, 0), 'present', coalesce(l.present, 0), 'serving', coalesce(m.serving, 0),
     'standby', coalesce(m.standby, 0), 'hot', coalesce(m.hot, 0), 'tries_hour', coalesce(c.tries, 0),
     'failures_hour', coalesce(c.failures, 0), 'create_ms', round(c.create_ms), 'last_created_at', c.last_created_at,
-    'drain', (select to_jsonb(d) from public.region_drains d where d.region = r.region))
+    'drain', (select to_jsonb(d) from public.region_drains d where d.region = r.region
+      and (d.until is null or d.until > clock_timestamp())))
     order by r.region), '[]')
   from (select region from live union select region from machine union select region from recent
     union select region from public.region_drains) r

@@ -166,6 +166,8 @@ create index interview_sessions_newest_region on public.interview_sessions (regi
   where region is not null;
 create index interview_sessions_unfinished on public.interview_sessions (status, created_at desc, id desc)
   where status in ('failed', 'disconnected', 'expired', 'cancelled');
+create index interview_sessions_ended_badly on public.interview_sessions (completed_at)
+  where status in ('failed', 'disconnected', 'expired', 'cancelled');
 create index interview_sessions_reason on public.interview_sessions (reason, created_at desc, id desc)
   where reason is not null;
 create index interview_sessions_live on public.interview_sessions (expires_at) where state_rank < app.rank_of('ended');

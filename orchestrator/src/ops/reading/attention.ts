@@ -1,3 +1,4 @@
+import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
 import type { OpsOverview } from '../../database/operator-store.ts';
 import { startBudgetsMs } from '../why/explain.ts';
 
@@ -20,8 +21,12 @@ type Item = Attention | false;
 
 const s = (count: number, one: string, many = `${one}s`): string => `${count} ${count === 1 ? one : many}`;
 
-/** Failures of the last hour that candidates saw. */
-const ours = new Set(['worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'internal_error']);
+/** Failures that are not the candidate's: a call may also fail because of the candidate's own network. */
+const ours = new Set(
+  Object.entries(sessionReasons)
+    .filter(([reason, { outcome }]) => outcome === 'failed' && reason !== 'call_not_established')
+    .map(([reason]) => reason),
+);
 const budgetsMs: Record<string, number> = startBudgetsMs;
 
 const item = (code: string, urgent: boolean, sentence: string, link: string, runbook: string | null): Attention => ({
