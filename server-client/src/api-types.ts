@@ -4730,7 +4730,7 @@ export interface operations {
                      *       "status": "provisioning",
                      *       "join_token": "eyJhbGciOiJFUzI1NiJ9.example.signature",
                      *       "transcript_token": "example-of-a-secret.example.signature",
-                     *       "transcript_url": "http://127.0.0.1:24489/functions/v1/interview-transcript",
+                     *       "transcript_url": "https://project.supabase.co/functions/v1/interview-transcript",
                      *       "websocket_url": "wss://interviews.example.com/ws/sessions/0b5c6f2e-7d41-4c9a-8e1f-000000000005",
                      *       "ice_servers": [],
                      *       "interview_context": {
@@ -8162,7 +8162,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "has_more": true,
-                     *       "next_cursor": "eyJzbHVnIjoiYWNtZSJ9.3ZaNG_1KYZBo"
+                     *       "next_cursor": "example-of-a-cursor"
                      *     }
                      */
                     "application/json": components["schemas"]["TenantList"];
@@ -8373,8 +8373,8 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-ee86950d-1",
-                     *           "network": "gr-example-ee86950d-net",
+                     *           "name": "gr-example-0b5c6f2e-1",
+                     *           "network": "gr-example-0b5c6f2e-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -8712,8 +8712,8 @@ export interface operations {
                      *       "live_sessions": 0,
                      *       "machines": 0,
                      *       "apps": [
-                     *         "gr-example-ee86950d-1",
-                     *         "gr-example-ee86950d-2"
+                     *         "gr-example-0b5c6f2e-1",
+                     *         "gr-example-0b5c6f2e-2"
                      *       ]
                      *     }
                      */
@@ -9136,13 +9136,13 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-ee86950d-1",
-                     *           "network": "gr-example-ee86950d-net",
+                     *           "name": "gr-example-0b5c6f2e-1",
+                     *           "network": "gr-example-0b5c6f2e-net",
                      *           "status": "ready"
                      *         },
                      *         {
-                     *           "name": "gr-example-ee86950d-2",
-                     *           "network": "gr-example-ee86950d-net",
+                     *           "name": "gr-example-0b5c6f2e-2",
+                     *           "network": "gr-example-0b5c6f2e-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -9351,13 +9351,13 @@ export interface operations {
                      *       "max_duration_minutes": 180,
                      *       "apps": [
                      *         {
-                     *           "name": "gr-example-ee86950d-1",
-                     *           "network": "gr-example-ee86950d-net",
+                     *           "name": "gr-example-0b5c6f2e-1",
+                     *           "network": "gr-example-0b5c6f2e-net",
                      *           "status": "ready"
                      *         },
                      *         {
-                     *           "name": "gr-example-ee86950d-2",
-                     *           "network": "gr-example-ee86950d-net",
+                     *           "name": "gr-example-0b5c6f2e-2",
+                     *           "network": "gr-example-0b5c6f2e-net",
                      *           "status": "ready"
                      *         }
                      *       ],
@@ -10165,7 +10165,7 @@ export interface operations {
                      *         }
                      *       ],
                      *       "has_more": true,
-                     *       "next_cursor": "eyJjcmVhdGVkQXQiOiIyMDI2LTExLTI3VDE2OjAyOjQ3LjE2MTEzNyswMDowMCIsImlkIjoiNzhmMDgwOTMtOWQ4Ni00NWMwLWJjMTUtYWJiODgzYzY4MmFlIn0.ZDEikq1ikNFT"
+                     *       "next_cursor": "example-of-a-cursor"
                      *     }
                      */
                     "application/json": components["schemas"]["ApiKeyList"];

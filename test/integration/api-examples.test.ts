@@ -10,7 +10,7 @@ import { type ApiWorld, type Got, startApiWorld } from '../support/api-world.ts'
  * Executes the examples of the OpenAPI document against a running orchestrator: each has the status of its example, and
  * an answer with the same fields.
  *
- * With WRITE_EXAMPLES=1 it writes orchestrator/src/api/examples.json from the answers, with other ids, times and
+ * With WRITE_EXAMPLES=1 it writes orchestrator/src/api/examples.json from the answers, with other ids, names, times and
  * secrets. Then write the document: npx vitest run --project unit orchestrator/src/openapi.test.ts -u
  */
 interface Example {
@@ -53,7 +53,7 @@ async function firstEvent(url: string, key: string): Promise<Pick<Got, 'status' 
   return { status: answer.status, text: event, json: event };
 }
 
-/** Other ids, times and secrets, the same in every run. */
+/** Other ids, names, times, addresses and secrets, the same in every run: a second run changes nothing in the file. Names of apps contain the beginning of a random id. */
 function withoutPassing(text: string): string {
   const ids = new Map<string, string>();
   const idOf = (id: string): string => {
@@ -70,6 +70,9 @@ function withoutPassing(text: string): string {
     .replaceAll(/("(?:transcript_token|browser)":")[\w-]{20,}/g, '$1example-of-a-secret')
     .replaceAll('http://interviews.test', 'https://interviews.example.com')
     .replaceAll('ws://interviews.test', 'wss://interviews.example.com')
+    .replaceAll(/http:\/\/127\.0\.0\.1:\d+/g, 'https://project.supabase.co')
+    .replaceAll(/("next_cursor":")[^"]+/g, '$1example-of-a-cursor')
+    .replaceAll(/(gr-[a-z]+-)[0-9a-f]{8}(-\w+)/g, '$10b5c6f2e$2')
     .replaceAll(/("handover_code":")\d{6}/g, '$1123456')
     .replaceAll(/id: \d+\\n/g, 'id: 1\\n');
 }
