@@ -42,6 +42,7 @@ export const makeRoute = (changes: Partial<RouteRow> = {}): RouteRow => ({
   app_name: 'gr-acme-1',
   fly_machine_id: flyId,
   unconfirmed: false,
+  silent: false,
   ...changes,
 });
 

@@ -4144,7 +4144,7 @@ comment on function public.hedge_machine(uuid, jsonb, text, bigint) is
 grant execute on function public.hedge_machine(uuid, jsonb, text, bigint) to orchestrator;
 
 create function public.record_unreachable(p_machine_id uuid, p_epoch integer, p_gap_ms integer, p_window_ms integer,
-  p_next jsonb) returns jsonb
+  p_next jsonb, p_silent boolean default false) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
@@ -4158,28 +4158,31 @@ begin
   -- Before the candidate was connected once, the fault may lie elsewhere, and the report is ignored. A hot machine is
   -- given up: it may have died since its worker was last heard, and holds nothing that could be lost.
   if s.id is null or s.machine_id <> m.id or s.epoch <> p_epoch or m.state <> 'claimed'
-    or s.state_rank < app.rank_of('connecting') and not m.hot
+    or p_silent and m.lease_expires_at > v_now
+    or s.state_rank < app.rank_of('connecting') and not m.hot and not p_silent
     or s.state_rank >= app.rank_of('finalizing') or s.end_requested_at is not null then
     return jsonb_build_object('kind', 'ignored');
   end if;
-  if s.state_rank >= app.rank_of('connecting')
+  if (p_silent or s.state_rank >= app.rank_of('connecting'))
     and (m.unreachable_since is null or m.unreachable_since < v_now - app.interval_ms(p_window_ms)) then
     update public.machines set unreachable_since = v_now where id = m.id;
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
-  if s.state_rank >= app.rank_of('connecting') and m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
+  if (p_silent or s.state_rank >= app.rank_of('connecting')) and m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
   perform app.move_machine(m.id, 'destroying', 'unreachable');
   return jsonb_build_object('kind', 'replaced', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id,
     'next', app.settle_session(s.id, p_next) -> 'intent');
 end $$;
-comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb) is
+comment on function public.record_unreachable(uuid, integer, integer, integer, jsonb, boolean) is
   'Records that a returning browser could not be connected to its machine; called by the edge. The first report is '
   'only stored. A second one, at least p_gap_ms and at most p_window_ms later, gives the machine up, and its session '
   'gets the next attempt. A hot machine that never had its candidate is given up at the first report. Ignored if the '
-  'candidate was never connected and the machine is not hot, or the machine no longer serves the session.';
-grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb) to orchestrator;
+  'candidate was never connected and the machine is not hot, or the machine no longer serves the session. p_silent: '
+  'the browser asks for a machine whose worker has let its lease expire. Two such reports give the machine up, also '
+  'if the candidate was never connected; they are ignored when the worker has been heard again.';
+grant execute on function public.record_unreachable(uuid, integer, integer, integer, jsonb, boolean) to orchestrator;
 
 -- ── schemas/machines/rights.sql ──
 alter table public.machines enable row level security;
@@ -7917,7 +7920,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status,
     'state_rank', s.state_rank,
     'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name,
-    'fly_machine_id', m.fly_machine_id, 'unconfirmed', coalesce(m.hot and m.confirmed_at is null, false))), '[]')
+    'fly_machine_id', m.fly_machine_id, 'unconfirmed', coalesce(m.hot and m.confirmed_at is null, false),
+    'silent', coalesce(m.lease_expires_at < now(), false))), '[]')
   from public.interview_sessions s left join public.machines m on m.id = s.machine_id
   where s.id = any (p_session_ids)
 $$;

@@ -509,9 +509,9 @@ describe('hedges', () => {
 });
 
 describe('browsers that cannot connect', () => {
-  const unreachable = (machineId: string, gap = 0) =>
+  const unreachable = (machineId: string, gap = 0, silent = false) =>
     call(db(), 'record_unreachable', {
-      ...{ p_machine_id: machineId, p_epoch: 1, p_gap_ms: gap, p_window_ms: 60_000, p_next: next },
+      ...{ p_machine_id: machineId, p_epoch: 1, p_gap_ms: gap, p_window_ms: 60_000, p_next: next, p_silent: silent },
     });
 
   test('a failed connection counts only when the candidate had been in the room', async () => {
@@ -529,6 +529,24 @@ describe('browsers that cannot connect', () => {
       { type: 'machine.destroying', data: { reason: 'unreachable' } },
       { type: 'machine.reserved', data: { because: 'unreachable', attempt: 2 } },
     ]);
+  });
+
+  test('two browsers that ask for a silent worker replace it, unless it has been heard again', async () => {
+    const session = await servedSession(db(), tenant);
+    const lapse = (by: string) =>
+      db().query('update public.machines set lease_expires_at = now() - $2::interval where id = $1', [
+        session.machineId,
+        by,
+      ]);
+    await lapse('-20 seconds');
+    expect(await unreachable(session.machineId, 0, true)).toEqual({ kind: 'ignored' });
+    await lapse('1 second');
+    expect(await unreachable(session.machineId, 0, true)).toMatchObject({ kind: 'noted' });
+    await lapse('-20 seconds');
+    expect(await unreachable(session.machineId, 0, true)).toEqual({ kind: 'ignored' });
+    await lapse('1 second');
+    expect(await unreachable(session.machineId, 60_000, true)).toMatchObject({ kind: 'noted' });
+    expect(await unreachable(session.machineId, 0, true)).toMatchObject({ kind: 'replaced', next: { attempt: 2 } });
   });
 });
 

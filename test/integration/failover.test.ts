@@ -131,6 +131,18 @@ describe('fail-over', () => {
     expect(['host_lost', 'unreachable']).toContain(rows[0].reason);
   });
 
+  test('a frozen worker is replaced although Fly shows its machine as started, once its browser asks for it twice', async () => {
+    const running = await begun();
+    const old = machineOf(running.interview);
+    stack.cloud.fly.killMachineProcess(old, 'SIGSTOP');
+    stack.cloud.fly.cutConnections(old);
+    await reaches(running.interview, 2);
+    stack.cloud.fly.killMachineProcess(old, 'SIGCONT');
+    await expectWhole(running, 2);
+    const { rows } = await db.query('select reason from public.machines where fly_machine_id = $1', [old]);
+    expect(rows).toEqual([{ reason: 'unreachable' }]);
+  });
+
   test('a machine is replaced after its browser fails to connect to it twice', async () => {
     const running = await begun();
     const old = machineOf(running.interview);

@@ -144,7 +144,6 @@ describe('hot machines', () => {
     },
   );
 
-  // Frozen before the session is created: once a worker has claimed, its lease alone ends nothing while Fly shows its machine as started.
   test('a hot machine that is frozen before its claim costs one fail-over to a standby machine', async () => {
     const tenant = await newTenant(1, 1);
     const [hot] = await prepared(tenant, true);

@@ -285,12 +285,18 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
           goneResult,
         ),
       ),
-    /** Records that a returning browser could not be connected to the machine of its session. */
-    recordUnreachable: async (machineId: string, epoch: number, gapMs: number, windowMs: number) =>
+    /**
+     * Records that a returning browser could not be connected to the machine of its session.
+     * @param silent the browser asks for a machine whose worker has let its lease expire
+     */
+    recordUnreachable: async (machineId: string, epoch: number, gapMs: number, windowMs: number, silent: boolean) =>
       executing(
         await call(
           'record_unreachable',
-          { p_machine_id: machineId, p_epoch: epoch, p_gap_ms: gapMs, p_window_ms: windowMs, p_next: nextOf() },
+          {
+            ...{ p_machine_id: machineId, p_epoch: epoch, p_gap_ms: gapMs, p_window_ms: windowMs },
+            ...{ p_next: nextOf(), p_silent: silent },
+          },
           unreachableResult,
         ),
       ),

@@ -96,6 +96,8 @@ export const routeRow = z.object({
   fly_machine_id: z.string().nullable(),
   /** It is a hot machine whose worker has not claimed the session yet. */
   unconfirmed: z.boolean(),
+  /** The lease of its worker has expired: nothing was heard from it for that long. */
+  silent: z.boolean(),
 });
 export type RouteRow = z.output<typeof routeRow>;
 

@@ -248,6 +248,14 @@ describe('the edge', () => {
     expect(reported).toEqual([flyId, flyId]);
   });
 
+  test('a browser that asks for a silent worker is sent there once, and is told to wait when the worker is replaced', async () => {
+    const { tokens, url, reported } = await startEdge([makeRoute({ silent: true })]);
+    const token = await tokens.mintJoin(ids);
+    expect((await connect(`${url}/${sessionId}?token=${token}`)).replay).toContain(`instance=${flyId}`);
+    expect(await connect(`${url}/${sessionId}?token=${token}`)).toMatchObject({ code: 4409 });
+    expect(reported).toEqual([flyId, flyId]);
+  });
+
   test('a failed replay to a machine that no longer serves the session is not reported', async () => {
     const { tokens, url, reported } = await startEdge([makeRoute()]);
     await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`, [], failed('e2865013d76e89'));

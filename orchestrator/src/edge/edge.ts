@@ -22,6 +22,8 @@ import type { EdgeRequest } from './upgrade.ts';
  *   its own session, and a session has a limited number of attempts.
  * - A hot machine listens already, so the proxy tries only briefly to connect to one whose worker has not claimed yet.
  *   The failure is evidence that the machine is gone.
+ * - A worker whose lease has expired may still serve, so its browser is sent there all the same; but that it asks is
+ *   reported. When it asks again, the worker does not serve it (fleet/unreachable.ts).
  * - While the database does not answer, the route in a reconnect token is used, so the browser of a live
  *   interview can return to its machine through any orchestrator. A machine that no longer serves the session
  *   closes the socket.
@@ -44,9 +46,9 @@ export interface EdgeDeps {
   readiness: Pick<Readiness, 'resolve' | 'wait'>;
   arrivals: Arrivals;
   /**
-   * Reports that the machine of a session could not be reached. Returns true if the machine is being replaced.
+   * Reports that a browser does not reach the machine of its session. Returns true if the machine is being replaced.
    */
-  unreachable: (row: RouteRow) => Promise<boolean>;
+  unreachable: (row: RouteRow, evidence: 'fly-replay-failed' | 'silent') => Promise<boolean>;
   /** Origins that the tenant allows. @default any */
   origins?: Pick<Origins, 'admitsSocket'>;
   clock: Clock;
@@ -96,7 +98,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     if (answer.kind === 'refuse' || route.kind !== 'serving') return answer;
     if (!failed.includes(`instance=${answer.flyMachineId}`))
       return refuse(closeCodes.moved, 'another machine serves the session now');
-    return (await unreachable(route.row))
+    return (await unreachable(route.row, 'fly-replay-failed'))
       ? refuse(closeCodes.moved, 'another machine is taking over')
       : refuse(closeCodes.notReady, 'the machine could not be reached');
   };
@@ -158,6 +160,8 @@ export function createEdge(deps: EdgeDeps): Edge {
     return admitted(sessionId, async () => {
       if (replayFailed !== undefined) return afterFailure(sessionId, claims, replayFailed);
       const route = await served(sessionId, edgeRegion, signal, claims.route === undefined);
+      if (route?.kind === 'serving' && route.row.tenant_id === claims.tenant_id && route.row.silent)
+        if (await unreachable(route.row, 'silent')) return refuse(closeCodes.moved, 'another machine is taking over');
       return route === undefined && claims.route ? byToken(claims, claims.route) : answerOf(route, claims, sinceMs);
     });
   };

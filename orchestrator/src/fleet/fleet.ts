@@ -14,7 +14,7 @@ import { createDuties, dutyNames } from './duties.ts';
 import { createEndings } from './ending.ts';
 import { createHotWorkers } from './hot-workers.ts';
 import { createHousekeeping } from './housekeeping.ts';
-import { createLeaseWatch } from './lease-watch.ts';
+import { createLeaseWatch, type LeaseWatch } from './lease-watch.ts';
 import { type MachineTemplate, workerRuntime } from './machine-config.ts';
 import { createPlanning } from './planning.ts';
 import { createProvisioner } from './provisioner.ts';
@@ -59,7 +59,8 @@ const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Co
 });
 
 /** Everything that ends machines. When a machine is gone, its open voice calls are hung up at once. */
-function createLeaving({ config, machines, fly, hangUps, clock, logger, observe, onChange }: FleetDeps) {
+function createLeaving(deps: FleetDeps, leases: LeaseWatch) {
+  const { config, machines, fly, hangUps, clock, logger, observe, onChange } = deps;
   const { absenceGraceMs, stopTimeoutMs, reconcileTickMs, ...deadlines } = config.deadlines;
   const onGone = (sessionId: string | undefined): void => {
     if (sessionId !== undefined) onChange(sessionId);
@@ -75,7 +76,7 @@ function createLeaving({ config, machines, fly, hangUps, clock, logger, observe,
     onOrphan: observe.orphan,
     onAbsent: (machine, { reason }) => endings.confirm(machine, reason),
   });
-  const unreachable = createUnreachable({ machines, endings, brake, deadlines, logger, onChange });
+  const unreachable = createUnreachable({ machines, endings, brake, leases, deadlines, logger, onChange });
   return { brake, endings, reaper, unreachable };
 }
 
@@ -83,14 +84,14 @@ export function createFleet(deps: FleetDeps) {
   const { config, machines, sessions, fly, hangUps, clock, logger, observe, onChange } = deps;
   const { deploymentId, deadlines } = config;
   const recordHold = createRecordHold(deps.database, deps.orchestratorId);
-  const { brake, endings, reaper, unreachable } = createLeaving(deps);
+  const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
+  const { brake, endings, reaper, unreachable } = createLeaving(deps, leases);
   const provisioner = createProvisioner({
     ...{ machines, fly, endings, clock, logger, onChange },
     template: templateOf(config),
   });
   const hotWorkers = createHotWorkers({ machines, endings, clock, deadlines, logger, onChange });
   const planning = createPlanning({ ...deps, endings, hotWorkers, provisioner: () => provisioner });
-  const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
   const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
   const reconciler = createReconciler({
     ...{ machines, fly, reaper, duties, leases, brake, clock, deploymentId, deadlines, logger },

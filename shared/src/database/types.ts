@@ -2686,7 +2686,14 @@ export type Database = {
       record_start_failed: { Args: { p_launch: Json; p_machine_id: string }; Returns: Json };
       record_starts: { Args: { p_starts: Json }; Returns: number };
       record_unreachable: {
-        Args: { p_epoch: number; p_gap_ms: number; p_machine_id: string; p_next: Json; p_window_ms: number };
+        Args: {
+          p_epoch: number;
+          p_gap_ms: number;
+          p_machine_id: string;
+          p_next: Json;
+          p_silent?: boolean;
+          p_window_ms: number;
+        };
         Returns: Json;
       };
       record_usage: { Args: { p_rows: Json }; Returns: number };

@@ -110,7 +110,8 @@ language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id, 'status', s.status,
     'state_rank', s.state_rank,
     'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name,
-    'fly_machine_id', m.fly_machine_id, 'unconfirmed', coalesce(m.hot and m.confirmed_at is null, false))), '[]')
+    'fly_machine_id', m.fly_machine_id, 'unconfirmed', coalesce(m.hot and m.confirmed_at is null, false),
+    'silent', coalesce(m.lease_expires_at < now(), false))), '[]')
   from public.interview_sessions s left join public.machines m on m.id = s.machine_id
   where s.id = any (p_session_ids)
 $$;
