@@ -54,24 +54,25 @@ export interface ModelOptions {
 }
 
 interface Library {
-  client: OpenAI;
+  clientOf: (access: ProviderAccess) => OpenAI;
   APIError: typeof OpenAI.APIError;
   APIUserAbortError: typeof OpenAI.APIUserAbortError;
   zodTextFormat: typeof import('openai/helpers/zod').zodTextFormat;
 }
 
-async function load({ requestMs }: ModelOptions, { apiKey, baseUrl }: ProviderAccess): Promise<Library> {
+async function load({ requestMs }: ModelOptions): Promise<Library> {
   const [{ default: Client }, { zodTextFormat }] = await Promise.all([import('openai'), import('openai/helpers/zod')]);
-  const client = new Client({
-    apiKey,
-    baseURL: baseUrl,
-    timeout: requestMs,
-    maxRetries: 0,
-    organization: null,
-    project: null,
-    logLevel: 'off', // The package would log request and response bodies.
-  });
-  return { client, zodTextFormat, APIError: Client.APIError, APIUserAbortError: Client.APIUserAbortError };
+  const clientOf = ({ apiKey, baseUrl }: ProviderAccess) =>
+    new Client({
+      apiKey,
+      baseURL: baseUrl,
+      timeout: requestMs,
+      maxRetries: 0,
+      organization: null,
+      project: null,
+      logLevel: 'off', // The package would log request and response bodies.
+    });
+  return { clientOf, zodTextFormat, APIError: Client.APIError, APIUserAbortError: Client.APIUserAbortError };
 }
 
 /** An exhausted quota is answered with 429 too, but retrying within seconds is pointless. */
@@ -151,11 +152,11 @@ export function classifyAnswer<T>(body: unknown, schema: z.ZodType<T>): Answer<T
 export function createModel(options: ModelOptions): AskModel {
   let library: Promise<Library> | undefined;
   return async (question, { signal, access }) => {
-    library ??= load(options, access);
-    const { client, zodTextFormat, APIError, APIUserAbortError } = await library;
+    library ??= load(options);
+    const { clientOf, zodTextFormat, APIError, APIUserAbortError } = await library;
     const { name, schema, instructions, input, maxOutputTokens, sessionId } = question;
     try {
-      const response = await client.withOptions({ apiKey: access.apiKey, baseURL: access.baseUrl }).responses.create(
+      const response = await clientOf(access).responses.create(
         {
           model: options.model,
           instructions,
