@@ -73,6 +73,15 @@ const signalWorker =
     return 'hit';
   };
 
+/** Freezes a worker for good while Fly shows its machine as started, and cuts its sockets. */
+const freezeWorker: InjectFault = (field) => {
+  const machine = field.random.pick(running(field));
+  if (!machine) return 'missed';
+  field.stack.cloud.fly.killMachineProcess(machine.id, 'SIGSTOP');
+  field.stack.cloud.fly.cutConnections(machine.id);
+  return 'hit';
+};
+
 /** Machines at Fly whose rows fulfil this condition. */
 async function hotMachines({ stack, db }: FaultTarget, condition: string): Promise<string[]> {
   const { rows } = await db
@@ -267,6 +276,7 @@ export const faultKinds: Record<string, InjectFault> = {
   orchestrator_stopped: replaceOrchestrator((victim) => victim.stop()),
   worker_killed: signalWorker('SIGKILL'),
   worker_stopped: signalWorker('SIGTERM'),
+  worker_frozen: freezeWorker,
   hot_killed: signalHot('SIGKILL'),
   hot_frozen: signalHot('SIGSTOP'),
   hot_stopped: signalHot('SIGTERM'),

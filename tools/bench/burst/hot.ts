@@ -13,8 +13,15 @@ import { type Bench, bodyOf, onStack, readyAt, spread, withPool } from './fleet.
  * open; one session after the other, and many at once; and what it costs when the machine dies right after the answer.
  * The standby path is measured in the same run.
  */
-const inTurn = 30;
+/** Hot machines: so many pools, one after the other, since the workers of one pool need 5 GB. */
+const pools = 5;
 const atOnce = 100;
+/** Standby machines, for comparison. */
+const standbyRuns = 30;
+/** So many sessions are ended together, between two measurements. */
+const group = 10;
+/** The first sessions of a pool warm the processes up and are not counted. */
+const warmUp = 2;
 const kills = 10;
 
 interface Timed {
@@ -69,21 +76,29 @@ async function timed(bench: Bench, tenant: SeededTenant, strike?: (session: Sess
   return { session, answeredMs, readyMs, openMs };
 }
 
+/** Sessions one after the other, all of them on machines of one pool. */
+async function inTurn(bench: Bench, slug: string, count: number, hot: boolean): Promise<Timed[]> {
+  const machines = count + warmUp;
+  const tenant = await withPool(bench, slug, hot ? 0 : machines, hot ? machines : 0);
+  const runs: Timed[] = [];
+  for (let done = 0; done < machines; done += group) {
+    for (let n = done; n < Math.min(done + group, machines); n += 1) runs.push(await timed(bench, tenant));
+    await Promise.all(runs.slice(done).map(({ session }) => end(bench, tenant, session)));
+  }
+  await bench.db.query(
+    'update public.pool_policies set floor = 0, ceiling = 0, hot_floor = 0, hot_ceiling = 0 where tenant_id = $1',
+    [tenant.id],
+  );
+  bench.progress(`${count} sessions in turn on ${hot ? 'hot' : 'standby'} machines`);
+  return runs.slice(warmUp);
+}
+
 async function one(bench: Bench): Promise<Figure[]> {
-  const hot = await withPool(bench, 'hot-one', 0, inTurn + 2);
-  const warm = await withPool(bench, 'standby-one', inTurn + 2);
-  const of = async (tenant: SeededTenant) => {
-    const runs: Timed[] = [];
-    for (let run = 0; run < inTurn + 2; run += 1) {
-      const result = await timed(bench, tenant);
-      if (run >= 2) runs.push(result); // The first ones warm the processes up.
-      await end(bench, tenant, result.session);
-    }
-    return runs;
-  };
-  const [fast, slow] = [await of(hot), await of(warm)];
+  const fast: Timed[] = [];
+  for (let pool = 1; pool <= pools; pool += 1) fast.push(...(await inTurn(bench, `hot-${pool}`, atOnce, true)));
+  const slow = await inTurn(bench, 'standby-one', standbyRuns, false);
   const unready = fast.filter(({ session }) => session.status !== 'ready').length;
-  if (unready > 0) throw new Error(`${unready} of ${inTurn} sessions were not ready in their answer`);
+  if (unready > 0) throw new Error(`${unready} of ${fast.length} sessions were not ready in their answer`);
   const figure = (what: 'answeredMs' | 'openMs', p: number, target: number | null): Figure => ({
     name: `hot: POST to ${what === 'openMs' ? 'open socket' : 'answer that says ready'}, p${p}`,
     value: percentile(
@@ -184,6 +199,7 @@ async function lost(bench: Bench): Promise<Figure[]> {
     for (let run = 0; run < kills; run += 1) {
       const { session, openMs } = await timed(bench, tenant, ({ fly_machine_id }) => strike(fly_machine_id as string));
       opens.push(openMs);
+      fly.restoreHost(session.fly_machine_id as string); // Until then Fly cannot destroy the machine.
       const { epoch } = await createPlatform(bench.stack.publicUrl, tenant.apiKey).getSession(session.session_id);
       if (epoch !== 2) wrong += 1;
       await end(bench, tenant, session);
