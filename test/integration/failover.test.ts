@@ -1,6 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { allEvents, eventsOfAnotherShape } from '../support/events.ts';
 import { restoreDatabase, saveDatabase } from '../support/older-database.ts';
@@ -64,8 +66,23 @@ describe('fail-over', () => {
   const epochOf = async ({ session }: RunningInterview): Promise<number> =>
     (await platformOf(stack).getSession(session.session_id)).epoch;
 
-  const reaches = (interview: RunningInterview, epoch: number) =>
-    until(`epoch ${epoch} serves`, async () => (await epochOf(interview)) >= epoch);
+  const reaches = (
+    interview: RunningInterview,
+    epoch: number,
+    meanwhile: () => Promise<void> = async () => undefined,
+  ) =>
+    until(`epoch ${epoch} serves`, async () => {
+      await meanwhile();
+      return (await epochOf(interview)) >= epoch;
+    });
+
+  /** Asks for the candidate's socket and does not wait for the answer. The candidate's own browser waits half a minute. */
+  const ask = async ({ session }: RunningInterview) => {
+    const socket = new WebSocket(session.websocket_url, ['greenroom.v1', `greenroom.token.${session.join_token}`]);
+    socket.on('error', () => undefined);
+    await pause(1_000);
+    socket.terminate();
+  };
 
   /** Expects that the interview completes normally in a single realtime call. */
   const expectWhole = async ({ interview, callsBefore }: Awaited<ReturnType<typeof begun>>, epoch: number) => {
@@ -136,8 +153,7 @@ describe('fail-over', () => {
     const old = machineOf(running.interview);
     stack.cloud.fly.killMachineProcess(old, 'SIGSTOP');
     stack.cloud.fly.cutConnections(old);
-    await reaches(running.interview, 2);
-    stack.cloud.fly.killMachineProcess(old, 'SIGCONT');
+    await reaches(running.interview, 2, () => ask(running.interview));
     await expectWhole(running, 2);
     const { rows } = await db.query('select reason from public.machines where fly_machine_id = $1', [old]);
     expect(rows).toEqual([{ reason: 'unreachable' }]);
