@@ -4168,7 +4168,8 @@ begin
     update public.machines set unreachable_since = v_now where id = m.id;
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
-  if (p_silent or s.state_rank >= app.rank_of('connecting')) and m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
+  if (p_silent or s.state_rank >= app.rank_of('connecting'))
+    and m.unreachable_since > v_now - app.interval_ms(p_gap_ms) then
     return jsonb_build_object('kind', 'noted', 'app_name', m.app_name, 'fly_machine_id', m.fly_machine_id);
   end if;
   perform app.move_machine(m.id, 'destroying', 'unreachable');
