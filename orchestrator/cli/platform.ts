@@ -30,6 +30,18 @@ function unanswered(error: unknown, baseUrl: string, variable: string): CliError
   return new CliError('away', 'orchestrator_away', `${baseUrl} does not answer (${variable}).`, { cause: error });
 }
 
+const isApiKey = (token: string): boolean => /^gr_(live|test)_/.test(token);
+
+/** What helps against 403. */
+const whatToUse = (token: string): string =>
+  isApiKey(token) ? 'Use an API key with this scope.' : 'Ask an admin for a token with this role.';
+
+/** What helps against 401. */
+const whatMustBeValid = (token: string): string =>
+  isApiKey(token)
+    ? 'The API key must be one of a tenant of this deployment, neither revoked nor expired.'
+    : "GREENROOM_TOKEN must be an operator's token whose hash is in OPERATOR_TOKENS.";
+
 /** @param token an API key or an operator's token @param variable that sets `baseUrl` */
 export function createPlatform(baseUrl: string, token: string, variable = 'PUBLIC_URL'): Platform {
   return {
@@ -52,17 +64,8 @@ export function createPlatform(baseUrl: string, token: string, variable = 'PUBLI
         .filter(Boolean)
         .join(' ');
       if (answer.status === 403)
-        throw new CliError(
-          'notAllowed',
-          parsed.code ?? 'forbidden',
-          `${said} Ask an admin for a token with this role.`,
-        );
-      if (answer.status === 401)
-        throw new CliError(
-          'notAllowed',
-          'token_refused',
-          `${said}. GREENROOM_TOKEN must be an operator's token whose hash is in OPERATOR_TOKENS.`,
-        );
+        throw new CliError('notAllowed', parsed.code ?? 'forbidden', `${said} ${whatToUse(token)}`);
+      if (answer.status === 401) throw new CliError('notAllowed', 'token_refused', `${said} ${whatMustBeValid(token)}`);
       throw new CliError(exitOf(answer.status, parsed), parsed.code ?? 'refused', said);
     },
   };
