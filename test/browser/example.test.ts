@@ -36,6 +36,7 @@ describe('examples/platform in a real Chromium', () => {
     stack = await startStack({ voice: { turns: 2, paceMs: 200, maxTurnMs: 1_500 } });
     url = `http://127.0.0.1:${await freePort()}`;
     browser = await chromium.launch({ executablePath: browserPath(), headless: true, args: browserArguments });
+    await start();
   });
   afterAll(async () => {
     await browser?.close();
@@ -44,7 +45,6 @@ describe('examples/platform in a real Chromium', () => {
   });
 
   test('a press creates the interview, the room runs on the page, and the result comes by webhook', async () => {
-    await start();
     // Subscribed once: after a restart the same secret is used.
     await stop();
     await start();

@@ -6,19 +6,22 @@ import { until } from './session.ts';
 
 /** A shell that runs the blocks of a page of docs/ one after the other, so that a later block sees what an earlier one has set. */
 export interface PageShell {
-  /** Runs a block. Fails if its last command fails; of a pipeline, the last part. @returns what it printed */
+  /** Runs a block. Fails if one of its commands fails, or any part of a pipeline. @returns what it printed */
   run(block: string): Promise<string>;
   stop(): void;
 }
 
-/** The code blocks of docs/`page` whose language is `sh`, in their order. */
-export async function blocksOf(page: string): Promise<string[]> {
+/** The code blocks of docs/`page` in this language, in their order. */
+export async function blocksOf(page: string, language = 'sh'): Promise<string[]> {
   const text = await readFile(path.resolve(import.meta.dirname, '../../docs', page), 'utf8');
-  return [...text.matchAll(/```sh\n([\s\S]*?)```/g)].map(([, block = '']) => block);
+  return [...text.matchAll(/```(\w+)\n([\s\S]*?)```/g)].flatMap(([, of, block = '']) =>
+    of === language ? [block] : [],
+  );
 }
 
 export function openShell(dir: string): PageShell {
   const shell: ChildProcessWithoutNullStreams = spawn('bash', [], { cwd: dir });
+  shell.stdin.write("set -o pipefail; trap 'failed=$?' ERR\n");
   let output = '';
   for (const stream of [shell.stdout, shell.stderr])
     stream.on('data', (part) => {
@@ -27,7 +30,7 @@ export function openShell(dir: string): PageShell {
   return {
     run: async (block) => {
       output = '';
-      shell.stdin.write(`${block}\ncode=$?; echo; echo "== $code"\n`);
+      shell.stdin.write(`failed=0\n${block}\necho; echo "== $failed"\n`);
       await until(`the block has run:\n${block}`, () => /\n== \d+\n$/.test(output));
       expect([block, output]).toEqual([block, expect.stringMatching(/\n== 0\n$/)]);
       return output.replace(/\n== 0\n$/, '');
