@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { errorCodes } from '@greenroom/shared/errors/codes.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
+import { tenantEventTypes } from '@greenroom/shared/session/events.ts';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { operations, tags } from './api/operations.ts';
 import { buildApp } from './app.ts';
@@ -20,6 +21,7 @@ interface Operation {
 }
 interface Document {
   paths: Record<string, Record<string, Operation>>;
+  webhooks: Record<string, { post: { summary: string; requestBody: object } }>;
   components: { schemas: Record<string, object> };
 }
 
@@ -100,6 +102,16 @@ describe('the OpenAPI document', () => {
         .map(([, { operationId }]) => operationId)
         .toSorted(),
     );
+  });
+
+  test('the webhooks are those of docs/events.md, each with the schema of its body', () => {
+    expect(Object.keys(document.webhooks)).toEqual([...tenantEventTypes, 'webhook.test']);
+    for (const [type, { post }] of Object.entries(document.webhooks))
+      expect([type, JSON.stringify(post.requestBody)]).toEqual([
+        type,
+        expect.stringMatching(new RegExp(`"const":"${type.replace('.', '\\.')}".*"timestamp".*"data"`)),
+      ]);
+    expect(JSON.stringify(document.webhooks['session.completed'])).toContain('interviewer_finished');
   });
 
   test('no schema is empty: a client generated from it has no unknown, except where a platform may put anything', () => {

@@ -950,7 +950,637 @@ export interface paths {
         trace?: never;
     };
 }
-export type webhooks = Record<string, never>;
+export interface webhooks {
+    "session.scheduled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The session was created with a start time in the future. */
+        post: operations["onSessionScheduled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.pending": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The session was accepted. No request was sent to Fly yet. */
+        post: operations["onSessionPending"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.provisioning": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A machine is reserved or starting. */
+        post: operations["onSessionProvisioning"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.ready": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A worker is listening. The candidate can connect. */
+        post: operations["onSessionReady"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.connecting": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate's socket is open. */
+        post: operations["onSessionConnecting"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.in_progress": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The call is up and the interview runs. */
+        post: operations["onSessionInProgress"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.finalizing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** No more input is taken. Outcome and reason are decided. */
+        post: operations["onSessionFinalizing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.completed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The session ended as planned. */
+        post: operations["onSessionCompleted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.disconnected": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The session ended because the candidate left and did not come back. */
+        post: operations["onSessionDisconnected"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.failed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The session ended because something failed. */
+        post: operations["onSessionFailed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.expired": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The session ended because it was not used in time. */
+        post: operations["onSessionExpired"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.cancelled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The platform or an operator ended the session, or the candidate did not consent or withdrew consent. */
+        post: operations["onSessionCancelled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.queued": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The tenant is at its limit. The session waits for a place. */
+        post: operations["onSessionQueued"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.admitted": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The session got its place. */
+        post: operations["onSessionAdmitted"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.rescheduled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The start time was changed. */
+        post: operations["onSessionRescheduled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.end_requested": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The platform or an operator requested the session's end, or the candidate did not consent or withdrew consent. The event of the end follows. */
+        post: operations["onSessionEndRequested"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "session.failed_over": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Another machine, or another start of the same one, serves the session now. The conversation goes on. */
+        post: operations["onSessionFailedOver"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "candidate.absent": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate's socket is closed, as planned. */
+        post: operations["onCandidateAbsent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "candidate.present": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate's socket is open. */
+        post: operations["onCandidatePresent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "candidate.lost": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate's socket broke. The candidate may come back. */
+        post: operations["onCandidateLost"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "candidate.consented": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate consented to this version of the tenant's text. */
+        post: operations["onCandidateConsented"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "consent.declined": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate did not consent to this version of the tenant's text. The session ends as `cancelled`, `consent_declined`. */
+        post: operations["onConsentDeclined"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "consent.withdrawn": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate withdrew consent, during the interview or after it. `effect` says what is erased (`erase_interview`, `erase_candidate`) or that an operator decides (`review`). Delete your copies. */
+        post: operations["onConsentWithdrawn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "transcript.revised": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Entries were added, changed or corrected by the candidate after the session's end. The result is made again. */
+        post: operations["onTranscriptRevised"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "integrity.flagged": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** For the first time in this session, the browser did something in the call that we and the provider did not. */
+        post: operations["onIntegrityFlagged"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "result.done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Summary and evaluation of this revision of the transcript are ready. */
+        post: operations["onResultDone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "result.empty": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The candidate said nothing: there is nothing to evaluate. */
+        post: operations["onResultEmpty"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "result.dead": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The evaluation was given up. It can be run again. */
+        post: operations["onResultDead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "result.rerun": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The evaluation was requested again. */
+        post: operations["onResultRerun"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "result.reviewed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A person marked the result as reviewed, or removed that mark. */
+        post: operations["onResultReviewed"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "video.open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A recording can be uploaded. */
+        post: operations["onVideoOpen"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "video.done": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A recording can be watched. */
+        post: operations["onVideoDone"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "video.dead": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A recording was given up. The interview is not affected. */
+        post: operations["onVideoDead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.failing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Nothing was delivered to this endpoint for a day. It will be disabled at `disabled_at`. */
+        post: operations["onWebhookFailing"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.disabled": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** This endpoint was disabled: it answered 410 (`gone`), or nothing was delivered for three days (`not_delivering`). */
+        post: operations["onWebhookDisabled"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "quota.reached": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** A session was refused or queued because of your number of live sessions. Told at most once an hour. */
+        post: operations["onQuotaReached"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "webhook.test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sent by `POST /api/webhooks/{id}/test`. */
+        post: operations["onWebhookTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+}
 export interface components {
     schemas: {
         Session: {
@@ -1826,6 +2456,13 @@ export interface operations {
                     "application/json": components["schemas"]["SessionList"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -2339,6 +2976,13 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -2538,7 +3182,7 @@ export interface operations {
                     "application/json": components["schemas"]["Session"];
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -2546,7 +3190,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -2583,6 +3227,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -2924,6 +3592,13 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -3076,6 +3751,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["AuditLog"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. */
             400: {
@@ -3262,6 +3944,13 @@ export interface operations {
                     "text/vtt": string;
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -3439,6 +4128,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Result"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
@@ -3835,7 +4531,7 @@ export interface operations {
                     "application/json": components["schemas"]["Result"];
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -3843,7 +4539,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -3892,6 +4588,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "conflict" | "idempotency_in_progress";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -3985,6 +4705,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["RecordingList"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
@@ -4108,7 +4835,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -4116,7 +4843,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -4153,6 +4880,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -4591,6 +5342,13 @@ export interface operations {
                         bound: "no" | "here" | "elsewhere";
                     };
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. */
             400: {
@@ -5278,6 +6036,13 @@ export interface operations {
                         };
                     };
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. */
             400: {
@@ -6089,6 +6854,13 @@ export interface operations {
                     "application/json": components["schemas"]["CandidateList"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -6399,6 +7171,13 @@ export interface operations {
                     "application/json": components["schemas"]["Candidate"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -6540,7 +7319,7 @@ export interface operations {
                     "application/json": components["schemas"]["Erasure"];
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -6548,7 +7327,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -6585,6 +7364,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -6868,6 +7671,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["PositionList"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
@@ -7168,6 +7978,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["Position"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
@@ -7501,6 +8318,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["InvitationList"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
@@ -8006,7 +8830,7 @@ export interface operations {
                     "application/json": components["schemas"]["Invitation"];
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8014,7 +8838,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -8051,6 +8875,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -8167,6 +9015,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["TenantList"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. */
             400: {
@@ -8571,6 +9426,13 @@ export interface operations {
                     "application/json": components["schemas"]["Tenant"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. */
             400: {
                 headers: {
@@ -8727,7 +9589,7 @@ export interface operations {
                     };
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -8735,7 +9597,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version";
+                        code: "invalid_json" | "unsupported_version";
                     };
                 };
             };
@@ -8772,6 +9634,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -9681,7 +10567,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unsupported_version`: This version of the API is not supported. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -9689,7 +10575,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version";
+                        code: "invalid_json" | "unsupported_version";
                     };
                 };
             };
@@ -9726,6 +10612,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -9833,6 +10743,13 @@ export interface operations {
                         next_cursor: string | null;
                     };
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. */
             400: {
@@ -10006,6 +10923,13 @@ export interface operations {
                     };
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. */
             400: {
                 headers: {
@@ -10170,6 +11094,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["ApiKeyList"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. */
             400: {
@@ -10711,7 +11642,7 @@ export interface operations {
                     "application/json": components["schemas"]["ApiKey"];
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -10719,7 +11650,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version";
+                        code: "invalid_json" | "unsupported_version";
                     };
                 };
             };
@@ -10756,6 +11687,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -11264,6 +12219,13 @@ export interface operations {
                     };
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -11443,6 +12405,13 @@ export interface operations {
                         next_cursor: string | null;
                     };
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. */
             400: {
@@ -11796,6 +12765,13 @@ export interface operations {
                     "application/json": components["schemas"]["ProviderCredentialList"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. */
             400: {
                 headers: {
@@ -12077,7 +13053,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unsupported_version`: This version of the API is not supported. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -12085,7 +13061,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version";
+                        code: "invalid_json" | "unsupported_version";
                     };
                 };
             };
@@ -12122,6 +13098,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -12208,6 +13208,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["WebhookList"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
@@ -12523,6 +13530,13 @@ export interface operations {
                     "application/json": components["schemas"]["Webhook"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -12643,7 +13657,7 @@ export interface operations {
                 };
                 content?: never;
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -12651,7 +13665,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -12688,6 +13702,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -13152,7 +14190,7 @@ export interface operations {
                     "application/json": components["schemas"]["Delivery"];
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -13160,7 +14198,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -13209,6 +14247,30 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "idempotency_in_progress";
+                    };
+                };
+            };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
                     };
                 };
             };
@@ -13317,6 +14379,13 @@ export interface operations {
                      */
                     "application/json": components["schemas"]["DeliveryList"];
                 };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
@@ -13477,6 +14546,13 @@ export interface operations {
                     "application/json": components["schemas"]["DeliveryDetails"];
                 };
             };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
             /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
@@ -13618,7 +14694,7 @@ export interface operations {
                     "application/json": components["schemas"]["Delivery"];
                 };
             };
-            /** @description `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            /** @description `invalid_json`: The body is not JSON. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
             400: {
                 headers: {
                     [name: string]: unknown;
@@ -13626,7 +14702,7 @@ export interface operations {
                 content: {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
-                        code: "unsupported_version" | "tenant_required";
+                        code: "invalid_json" | "unsupported_version" | "tenant_required";
                     };
                 };
             };
@@ -13678,6 +14754,30 @@ export interface operations {
                     };
                 };
             };
+            /** @description `body_too_large`: The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "body_too_large";
+                    };
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be application/json. */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_media_type";
+                    };
+                };
+            };
             /** @description `validation_failed`: A field is missing or wrong. `idempotency_mismatch`: The Idempotency-Key was used with another body. */
             422: {
                 headers: {
@@ -13725,6 +14825,2157 @@ export interface operations {
                         code: "database_unavailable" | "overloaded" | "shutting_down";
                     };
                 };
+            };
+        };
+    };
+    onSessionScheduled: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.scheduled";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "scheduled";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: date-time */
+                        scheduled_at?: string;
+                        /** @enum {string} */
+                        waits_for?: "admission" | "candidate";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionPending: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.pending";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "pending";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: date-time */
+                        scheduled_at?: string;
+                        /** @enum {string} */
+                        waits_for?: "admission" | "candidate";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionProvisioning: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.provisioning";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "provisioning";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionReady: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.ready";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "ready";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionConnecting: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.connecting";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "connecting";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionInProgress: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.in_progress";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "in_progress";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionFinalizing: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.finalizing";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "finalizing";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionCompleted: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.completed";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "completed";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionDisconnected: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.disconnected";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "disconnected";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionFailed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.failed";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "failed";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionExpired: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.expired";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "expired";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionCancelled: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.cancelled";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        from?: "scheduled" | "pending" | "provisioning" | "ready" | "connecting" | "in_progress" | "finalizing" | "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @constant */
+                        to: "cancelled";
+                        /** @enum {string} */
+                        outcome?: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason?: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionQueued: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.queued";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionAdmitted: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.admitted";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionRescheduled: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.rescheduled";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        from: string | null;
+                        /** Format: date-time */
+                        to: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionEndRequested: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.end_requested";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        outcome: "completed" | "disconnected" | "failed" | "expired" | "cancelled";
+                        /** @enum {string} */
+                        reason: "ended_by_candidate" | "interviewer_finished" | "max_duration" | "ended_by_platform" | "operator_stopped" | "consent_declined" | "consent_withdrawn" | "candidate_never_joined" | "candidate_silent" | "schedule_expired" | "admission_timeout" | "candidate_left" | "worker_lost" | "boot_timeout" | "no_capacity" | "quota_exceeded" | "fly_refused" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "call_not_established" | "transcript_incomplete" | "internal_error";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onSessionFailedOver: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "session.failed_over";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        epoch: number;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onCandidateAbsent: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "candidate.absent";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onCandidatePresent: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "candidate.present";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onCandidateLost: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "candidate.lost";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onCandidateConsented: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "candidate.consented";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        text_version: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onConsentDeclined: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "consent.declined";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        text_version: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onConsentWithdrawn: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "consent.withdrawn";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        text_version: string;
+                        /**
+                         * @description What follows when consent is withdrawn. `erase_interview`: transcript, recordings and evaluation are erased. `erase_candidate`: all data of the candidate. `review`: an operator decides.
+                         * @enum {string}
+                         */
+                        effect: "erase_interview" | "erase_candidate" | "review";
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onTranscriptRevised: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "transcript.revised";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        entries: number;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onIntegrityFlagged: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "integrity.flagged";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        kind: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onResultDone: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "result.done";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        revision: number;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onResultEmpty: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "result.empty";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        revision: number;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onResultDead: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "result.dead";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @enum {string} */
+                        failure: "refused" | "incomplete" | "invalid_answer" | "rejected" | "provider_auth_failed" | "provider_rate_limited" | "provider_unavailable" | "interrupted" | "internal_error";
+                        attempts: number;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onResultRerun: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "result.rerun";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        from: string;
+                        by?: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onResultReviewed: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "result.reviewed";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        reviewed: boolean;
+                        by: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onVideoOpen: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "video.open";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        ordinal: number;
+                        video_id: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onVideoDone: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "video.done";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        ordinal: number;
+                        video_id: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onVideoDead: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "video.dead";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        ordinal: number;
+                        failure: string;
+                        /** Format: uuid */
+                        session_id: string;
+                    } | {
+                        /** Format: uuid */
+                        session_id: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onWebhookFailing: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "webhook.failing";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** Format: uuid */
+                        webhook_id: string;
+                        /** Format: date-time */
+                        since: string;
+                        /** Format: date-time */
+                        disabled_at: string;
+                    } | Record<string, never>;
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onWebhookDisabled: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "webhook.disabled";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** Format: uuid */
+                        webhook_id: string;
+                        /** @enum {string} */
+                        reason: "gone" | "not_delivering";
+                    } | Record<string, never>;
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onQuotaReached: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "quota.reached";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: {
+                        /** @constant */
+                        quota: "max_live_sessions";
+                        limit: number;
+                        live: number;
+                        queued: number;
+                    } | Record<string, never>;
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    onWebhookTest: {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description Id of the message, the same in every attempt: drop a message that you have seen. */
+                "webhook-id": string;
+                /** @description When this attempt was signed, seconds since 1970. */
+                "webhook-timestamp": string;
+                /** @description Signatures of the Standard Webhooks scheme, separated by spaces: `v1,` and base64. */
+                "webhook-signature": string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "webhook.test";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: Record<string, never>;
+                };
+            };
+        };
+        responses: {
+            /** @description The endpoint is disabled. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Received. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Not received: sent again later. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

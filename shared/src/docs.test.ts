@@ -5,7 +5,7 @@ import { errorCodes } from './errors/codes.ts';
 import { fieldErrors } from './errors/zod-fields.ts';
 import { webhookMessage } from './protocol/events.ts';
 import { createWebhookRequest } from './protocol/webhooks.ts';
-import { eventAudiences, isTenantEvent, tenantEventTypes } from './session/events.ts';
+import { eventAudiences, isTenantEvent, tenantEventTexts, tenantEventTypes } from './session/events.ts';
 import { machineReasons, sessionReasons } from './session/reasons.ts';
 import { sessionStatuses } from './session/states.ts';
 
@@ -35,9 +35,11 @@ describe('docs agree with the code', () => {
       expect(lifecycle).toContain(`| \`${reason}\` | ${text} |`);
   });
 
-  test('docs/events.md lists every event type with its audience, and no other', () => {
-    const documented = [...read('events.md').matchAll(/^\| `([a-z_]+\.[a-z_]+)` \| (\w+) \| .+ \|$/gm)];
+  test('docs/events.md lists every event type with its audience and its text, and no other', () => {
+    const documented = [...read('events.md').matchAll(/^\| `([a-z_]+\.[a-z_]+)` \| (\w+) \| (.+) \|$/gm)];
     expect(Object.fromEntries(documented.map(([, type, audience]) => [type, audience]))).toEqual(eventAudiences);
+    const texts = documented.filter(([, , audience]) => audience === 'tenant').map(([, type, , text]) => [type, text]);
+    expect(Object.fromEntries(texts)).toEqual(tenantEventTexts);
   });
 
   test('docs/events.md shows a webhook of every type that tenants receive, of the schema of its type', () => {

@@ -2,6 +2,7 @@ import swagger from '@fastify/swagger';
 import type { FastifyInstance } from 'fastify';
 import { securitySchemes, transform, transformObject } from './openapi.ts';
 import { tags } from './operations.ts';
+import { webhookEvents } from './webhook-events.ts';
 
 /**
  * The OpenAPI document at `/docs/json`, generated from the schemas that validate requests, and an HTML page of
@@ -21,6 +22,7 @@ export async function registerOpenApi(app: FastifyInstance, publicUrl: string): 
       servers: [{ url: publicUrl }],
       tags: [...tags],
       components: { securitySchemes },
+      webhooks: webhookEvents as never,
     },
     transform: transform as never,
     transformObject: transformObject as never,
@@ -55,13 +57,20 @@ const operationHtml = (method: string, path: string, operation: Operation): stri
 const style =
   'body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{background:#f4f4f5;padding:1rem;overflow:auto}h2{font-size:1.1rem;margin-top:2rem}';
 
+type Operations = Record<string, Record<string, Operation>>;
+
+const sectionsOf = (operations: Operations): string =>
+  Object.entries(operations)
+    .flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => operationHtml(method, path, operation)),
+    )
+    .join('\n');
+
 /** The whole API reference as one HTML page without scripts. */
-export function referencePage(paths: Record<string, Record<string, Operation>>): string {
-  const sections = Object.entries(paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, operation]) => operationHtml(method, path, operation)),
-  );
+export function referencePage(paths: Operations, webhooks: Operations = {}): string {
   return `<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Greenroom API</title><style>${style}</style></head>
-<body><h1>Greenroom API</h1><p>Generated from the <a href="/docs/json">OpenAPI document</a>.</p>${sections.join('\n')}</body></html>`;
+<body><h1>Greenroom API</h1><p>Generated from the <a href="/docs/json">OpenAPI document</a>.</p>${sectionsOf(paths)}
+<h1>Webhooks</h1><p>What an endpoint of yours receives, by type of event.</p>${sectionsOf(webhooks)}</body></html>`;
 }
 
 /** Both texts are made once, before the process listens: anybody may ask for them, and making them takes tens of milliseconds. */
@@ -69,8 +78,8 @@ export async function docsRoutes(app: FastifyInstance): Promise<void> {
   let texts = { document: '', page: '' };
   app.addHook('onReady', async () => {
     const made = app.swagger();
-    const paths = (made.paths ?? {}) as Parameters<typeof referencePage>[0];
-    texts = { document: JSON.stringify(made), page: referencePage(paths) };
+    const { paths = {}, webhooks = {} } = made as { paths?: Operations; webhooks?: Operations };
+    texts = { document: JSON.stringify(made), page: referencePage(paths, webhooks) };
   });
   app.get('/docs/json', { schema: { hide: true } }, async (_request, reply) =>
     reply.type('application/json; charset=utf-8').send(texts.document),

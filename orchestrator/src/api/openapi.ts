@@ -77,7 +77,7 @@ const override: Override = ({ zodSchema, jsonSchema }) => {
   // The format says the same, and the patterns of dates are long.
   if (jsonSchema.format === 'uuid' || jsonSchema.format === 'date-time') delete jsonSchema.pattern;
 };
-const zodToJsonConfig = { unrepresentable: 'any', override } as const;
+export const zodToJsonConfig = { unrepresentable: 'any', override } as const;
 
 const base = createJsonSchemaTransform({ schemaRegistry: components, zodToJsonConfig });
 const describeComponents = createJsonSchemaTransformObject({ schemaRegistry: components, zodToJsonConfig });
@@ -166,7 +166,8 @@ function commonCodes(
   if (method === 'GET') codes.push('not_acceptable');
   if (ifMatch) codes.push('precondition_failed');
   if (kind === 'caller') codes.push('tenant_required');
-  if (body !== undefined) codes.push('invalid_json', 'unsupported_media_type', 'body_too_large');
+  // A body that nobody asked for is parsed, too.
+  if (method !== 'GET') codes.push('invalid_json', 'unsupported_media_type', 'body_too_large');
   if (body !== undefined || querystring !== undefined || headers !== undefined) codes.push('validation_failed');
   if (params !== undefined) codes.push('not_found');
   if (querystring instanceof z.ZodObject && 'cursor' in querystring.shape) codes.push('invalid_cursor');
@@ -250,6 +251,7 @@ export function transform(input: Transform): ReturnType<typeof base> {
       answerOf(status, answer, texts),
     ]),
   );
+  const unchanged = method === 'GET' && !info.media?.includes('text/event-stream');
   const ifMatch = route.config?.ifMatch === true;
   const codes = [...commonCodes(access, schema, method, ifMatch), ...(info.codes ?? [])];
   return {
@@ -261,7 +263,11 @@ export function transform(input: Transform): ReturnType<typeof base> {
       tags: [info.tag],
       security: security(access),
       ...('scope' in access ? { 'x-scope': access.scope } : {}),
-      response: { ...response, ...errorResponses(codes) },
+      response: {
+        ...response,
+        ...(unchanged ? { 304: { description: 'Unchanged since the `etag` in `if-none-match`.', type: 'null' } } : {}),
+        ...errorResponses(codes),
+      },
     } as FastifySchema,
   };
 }

@@ -97,13 +97,11 @@ const ofSession = { session_id: uuid };
 const dataOf = (type: EventType) => (eventData[type] as z.ZodObject).extend(hasSession(type) ? ofSession : {});
 const thinDataOf = (type: EventType) => z.strictObject(hasSession(type) ? ofSession : {});
 
-/**
- * The body of a webhook. `webhook.test` is sent by `POST /api/webhooks/{id}/test`. A thin message has no data but the
- * session's id.
- */
-export const webhookMessage = z.union([
-  z.strictObject({ type: z.literal('webhook.test'), timestamp, data: nothing }),
-  ...eventTypes.map((type) =>
-    z.strictObject({ type: z.literal(type), timestamp, data: z.union([dataOf(type), thinDataOf(type)]) }),
-  ),
-]);
+/** The body of a webhook of one type. A thin message has no data but the session's id. */
+export const messageOf = (type: EventType) =>
+  z.strictObject({ type: z.literal(type), timestamp, data: z.union([dataOf(type), thinDataOf(type)]) });
+
+/** The message that `POST /api/webhooks/{id}/test` sends. */
+export const testMessage = z.strictObject({ type: z.literal('webhook.test'), timestamp, data: nothing });
+
+export const webhookMessage = z.union([testMessage, ...eventTypes.map(messageOf)]);
