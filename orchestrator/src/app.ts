@@ -16,6 +16,7 @@ import { eventRoutes } from './api/events.ts';
 import { registerHardening } from './api/hardening.ts';
 import { invitationRoutes } from './api/invitations.ts';
 import { joinRoutes } from './api/join.ts';
+import { answerMalformed, registerMalformed } from './api/malformed.ts';
 import { meRoutes } from './api/me.ts';
 import { positionRoutes } from './api/positions.ts';
 import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
@@ -139,6 +140,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
       shouldUpgradeCallback: deps.sockets.shouldUpgrade,
       headersTimeout: receiveMs,
       connectionsCheckingInterval: 5_000,
+      requireHostHeader: false,
     },
     requestTimeout: receiveMs,
     bodyLimit: bodyLimitBytes,
@@ -146,6 +148,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
     logger: false,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
+    clientErrorHandler: answerMalformed,
     frameworkErrors: (_error, _request, reply) =>
       void sendProblem(
         reply as unknown as FastifyReply,
@@ -157,6 +160,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body));
   registerBodies(app);
   registerErrors(app, deps.logger);
+  registerMalformed(app);
   registerUnknownRoutes(app);
   await registerHardening(app, { publicUrl: deps.config.publicUrl, origins: deps.door.origins });
   registerHeaders(app, deps);

@@ -11,26 +11,31 @@ import WebSocket from 'ws';
 import { z } from 'zod';
 import { createRandom, type Random } from '../chaos/random.ts';
 import type { Stack } from '../stack/stack.ts';
+import { faultOf, type OpenApiDocument, requestOf, routesOf, sendAndJudge } from './document.ts';
+import { oddText } from './odd-bodies.ts';
+import { receivers } from './receivers.ts';
+import { hangUp, oddRequests, readNothing, repeatAtOnce, sendOdd } from './rough-clients.ts';
 import { anything, madeOf, type Schema } from './values.ts';
 
-/** The three doors that strangers' bytes come through. Each `knock` is one request or message. */
+/** The doors that strangers' bytes come through. Each `knock` is one request or message, or a few that belong together. */
 export interface Door {
   name: string;
-  /** @returns the HTTP status; 0 where there is none. */
-  knock(random: Random): Promise<number>;
+  /** How many knock at once. */
+  lanes: number;
+  knock(random: Random): Promise<Knocked>;
+}
+
+interface Knocked {
+  /** The HTTP status; 0 where there is none. */
+  status: number;
+  /** What is wrong with the answer. */
+  fault?: string | undefined;
 }
 
 interface Route {
   method: string;
   path: string;
-  body: Schema | undefined;
-  query?: Parameter[];
-}
-
-interface Parameter {
-  name: string;
-  in: string;
-  schema: Schema;
+  body: Schema;
 }
 
 const schemaOf = (schema: z.ZodType): Schema =>
@@ -42,45 +47,25 @@ const textOf = (value: unknown, random: Random): string => {
   return random.next() < 0.03 ? text.slice(0, random.between(0, text.length)) : text;
 };
 
-async function send(url: string, { method, body }: Route, token: string | undefined, random: Random): Promise<number> {
-  const sent = body === undefined || method === 'GET' ? undefined : textOf(madeOf(body, random), random);
+async function send(url: string, { method, body }: Route, token: string | undefined, random: Random): Promise<Knocked> {
   const answer = await fetch(url, {
     method,
     signal: AbortSignal.timeout(30_000),
     headers: {
       ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
       ...(random.next() < 0.95 ? { 'content-type': 'application/json' } : {}),
-      ...(random.next() < 0.1 ? { 'idempotency-key': String(random.between(1, 5)) } : {}),
-      ...(random.next() < 0.1 ? { 'if-match': '"tag"', 'if-none-match': '*' } : {}),
-      ...(random.next() < 0.03 ? { accept: 'text/vtt', 'greenroom-version': '2026-11-27' } : {}),
-      'fly-client-ip': `198.51.100.${random.between(1, 250)}`,
     },
-    ...(sent === undefined ? {} : { body: sent }),
+    body: oddText(madeOf(body, random), random) as BodyInit,
   });
-  await answer.arrayBuffer();
-  return answer.status;
-}
-
-/** Some of the parameters of a query, right and wrong, in the forms of the document: lists repeated, objects in brackets. */
-function queryOf(parameters: Parameter[], random: Random): string {
-  const query = new URLSearchParams();
-  for (const { name, schema } of parameters) {
-    if (random.next() < 0.8) continue;
-    const value = madeOf(schema, random);
-    const values = Array.isArray(value) ? value.slice(0, 30) : [value];
-    for (const one of values)
-      if (typeof one === 'object' && one !== null)
-        for (const [key, inner] of Object.entries(one)) query.append(`${name}[${key}]`, String(inner).slice(0, 300));
-      else query.append(name, String(one).slice(0, 300).toWellFormed());
-  }
-  return query.size > 0 ? `?${query}` : '';
+  const [{ status }, text] = [answer, await answer.text()];
+  return { status, fault: faultOf({ status, text, contentType: answer.headers.get('content-type') ?? '' }) };
 }
 
 /** A process that has only just started, on a busy machine, refuses what can wait. */
-async function documentOf(url: string): Promise<unknown> {
+async function documentOf(url: string): Promise<OpenApiDocument> {
   for (;;) {
     const answer = await fetch(url);
-    if (answer.status !== 503) return answer.json();
+    if (answer.status !== 503) return answer.json() as Promise<OpenApiDocument>;
     await answer.arrayBuffer();
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
@@ -88,34 +73,67 @@ async function documentOf(url: string): Promise<unknown> {
 
 /** Every published route; a new one is tried without being named here. */
 export async function platformApi(url: string, keys: Array<string | undefined>, ids: () => string[]): Promise<Door> {
-  const document = (await documentOf(`${url}/docs/json`)) as {
-    paths: Record<
-      string,
-      Record<string, { parameters?: Parameter[]; requestBody?: { content?: Record<string, { schema?: Schema }> } }>
-    >;
-  };
-  const routes: Route[] = Object.entries(document.paths).flatMap(([path, methods]) =>
-    Object.entries(methods).map(([method, { requestBody, parameters = [] }]) => ({
-      method: method.toUpperCase(),
-      path,
-      body: requestBody?.content?.['application/json']?.schema,
-      query: parameters.filter((one) => one.in === 'query'),
-    })),
-  );
-  const tried = routes.filter(
-    ({ path, method }) => !path.endsWith('/events') && !(method === 'DELETE' && path === '/api/tenants/{id}'),
+  const routes = routesOf(await documentOf(url)).filter(
+    ({ path, method }) => !(method === 'DELETE' && path === '/api/tenants/{id}'),
   );
   return {
     name: 'platform API',
+    lanes: 2,
     knock: (random) => {
-      const route = random.pick(tried) as Route;
-      const path = route.path.replaceAll(/\{[^}]*\}/g, () =>
-        encodeURIComponent(
-          random.next() < 0.9 ? (random.pick(ids()) as string) : String(anything(random)).slice(0, 300).toWellFormed(),
-        ),
-      );
-      const query = queryOf(route.query ?? [], random);
-      return send(`${url}${path}${query}`, route, random.pick(keys), random);
+      const route = random.pick(routes) as (typeof routes)[number];
+      return sendAndJudge(url, route, requestOf(route, random, { ids, key: random.pick(keys) }));
+    },
+  };
+}
+
+/** Clients that send what is no HTTP, hang up in the middle, do not read, or send one request several times at once. */
+export function roughClients(url: string, key: string, sessionId: () => string): Door {
+  const target = () => ({ port: Number(new URL(url).port), key, stream: `/api/sessions/${sessionId()}/events` });
+  return {
+    name: 'rough clients',
+    lanes: 3,
+    knock: async (random) => {
+      const kind = random.next();
+      if (kind < 0.3) return sendOdd(target(), (random.pick(Object.values(oddRequests)) as (k: string) => string)(key));
+      if (kind < 0.7) return hangUp(target(), random).then(() => ({ status: 0 }));
+      if (kind < 0.8)
+        return readNothing(target(), AbortSignal.timeout(random.between(10, 2_000))).then(() => ({ status: 0 }));
+      const idempotencyKey = `at-once-${random.between(1, 1_000_000)}`;
+      const body = JSON.stringify({ name: 'Ada', external_id: idempotencyKey });
+      const fault = await repeatAtOnce(url, {
+        ...{ key, idempotencyKey, path: '/api/candidates', body, other: '{"name":"Grace"}' },
+      });
+      return { status: 0, fault };
+    },
+  };
+}
+
+/** Receivers of webhooks that hang, redirect or answer garbage. What is stored of their answers is bounded. */
+export function webhookReceivers(url: string, key: string, receiversUrl: string): Door {
+  const headers = { authorization: `Bearer ${key}`, 'content-type': 'application/json' };
+  const call = async (method: string, at: string, body?: object) => {
+    const sent = body === undefined ? {} : { body: JSON.stringify(body) };
+    const answer = await fetch(`${url}${at}`, { method, headers, ...sent });
+    const [{ status }, text] = [answer, await answer.text()];
+    const fault = faultOf({ status, text, contentType: answer.headers.get('content-type') ?? '' });
+    return { status, fault, json: text === '' ? {} : JSON.parse(text) };
+  };
+  return {
+    name: 'webhook receivers',
+    lanes: 1,
+    knock: async (random) => {
+      const made = await call('POST', '/api/webhooks', {
+        url: `${receiversUrl}/${random.pick(Object.keys(receivers))}`,
+      });
+      if (made.status !== 201) return made;
+      const at = `/api/webhooks/${made.json.id}`;
+      const sent = await call('POST', `${at}/test`);
+      await new Promise((resolve) => setTimeout(resolve, random.between(0, 3_000)));
+      const shown = await call('GET', `${at}/deliveries/${sent.json.id}`);
+      const removed = await call('DELETE', at);
+      const tooLong =
+        JSON.stringify(shown.json).length > 20_000 ? `a delivery of ${made.json.url} is too long` : undefined;
+      return { status: removed.status, fault: sent.fault ?? shown.fault ?? removed.fault ?? tooLong };
     },
   };
 }
@@ -140,6 +158,7 @@ export function workerApi(stack: Stack, url: string, claims: () => Promise<Recor
   ];
   return {
     name: 'worker API',
+    lanes: 2,
     knock: async (random) => {
       const route = random.pick(routes) as Route;
       return send(`${url}/worker/v1${route.path}`, route, random.next() < 0.9 ? await mint() : undefined, random);
@@ -166,6 +185,7 @@ export function candidateSocket(tokenOf: () => Promise<{ url: string; token: str
   };
   return {
     name: "candidate's socket",
+    lanes: 1,
     knock: async (random) => {
       const way = await open();
       const message = random.next() < 0.95 ? madeOf(schema, random) : anything(random);
@@ -173,7 +193,7 @@ export function candidateSocket(tokenOf: () => Promise<{ url: string; token: str
       const ends = (message as { type?: unknown } | null)?.type === 'end_session';
       if (way?.readyState === WebSocket.OPEN && !ends) way.send(textOf(message, random));
       await new Promise((resolve) => setTimeout(resolve, 25));
-      return 0;
+      return { status: 0 };
     },
   };
 }

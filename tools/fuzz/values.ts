@@ -11,6 +11,8 @@ export interface Schema {
   anyOf?: Schema[];
   oneOf?: Schema[];
   format?: string;
+  minimum?: number;
+  maximum?: number;
 }
 
 const awkward = (random: Random): string => {
@@ -34,7 +36,7 @@ const awkward = (random: Random): string => {
     '9999-12-31T23:59:59+15:59',
     'fra',
     'en',
-    crypto.randomUUID(),
+    uuid(random),
     'v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n',
     'https://example.com/',
     'item_1',
@@ -54,6 +56,35 @@ export const anything = (random: Random): unknown =>
     () => nested(random.between(1, 2_000)),
   ])?.();
 
+const within = ({ minimum = 0, maximum = 100 }: Schema, random: Random): number =>
+  random.between(Math.max(minimum, -1e9), Math.min(maximum, 1e9));
+
+const hex = (random: Random, length: number): string =>
+  Array.from({ length }, () => random.between(0, 15).toString(16)).join('');
+const uuid = (random: Random): string =>
+  `${hex(random, 8)}-${hex(random, 4)}-4${hex(random, 3)}-8${hex(random, 3)}-${hex(random, 12)}`;
+
+/** Valid texts of the formats that our schemas use. */
+const formats: Record<string, (random: Random) => string> = {
+  uuid,
+  'date-time': (random) => new Date(Date.UTC(2027, random.between(0, 11), random.between(1, 28))).toISOString(),
+  email: (random) => `${hex(random, 6)}@example.com`,
+  uri: (random) => `https://${hex(random, 6)}.example.com/`,
+};
+
+/** The same value with one place changed: another value, none, or one more field. */
+export function changed(value: unknown, random: Random): unknown {
+  if (typeof value !== 'object' || value === null || random.next() < 0.1) return anything(random);
+  if (Array.isArray(value)) {
+    const at = random.between(0, value.length);
+    return [...value.slice(0, at), changed(value[at], random), ...value.slice(at + 1)];
+  }
+  const name = random.pick(Object.keys(value));
+  if (name === undefined || random.next() < 0.1) return { ...value, [awkward(random).slice(0, 50)]: anything(random) };
+  const { [name]: inner, ...rest } = value as Record<string, unknown>;
+  return random.next() < 0.2 ? rest : { ...rest, [name]: changed(inner, random) };
+}
+
 const nested = (depth: number): unknown => {
   let value: unknown = 1;
   for (let n = 0; n < depth; n += 1) value = [value];
@@ -69,9 +100,11 @@ export function madeOf(schema: Schema, random: Random): unknown {
   const type = [schema.type].flat()[0];
   if (type === 'object') return objectOf(schema, random);
   if (type === 'array') return Array.from({ length: random.between(0, 5) }, () => madeOf(schema.items ?? {}, random));
-  if (type === 'integer' || type === 'number') return random.pick(numbers);
+  if (type === 'integer' || type === 'number')
+    return random.next() < 0.5 ? within(schema, random) : random.pick(numbers);
   if (type === 'boolean') return random.next() < 0.5;
-  if (schema.format === 'uuid') return crypto.randomUUID();
+  const formatted = formats[schema.format ?? ''];
+  if (formatted) return formatted(random);
   return type === 'string' ? awkward(random) : anything(random);
 }
 

@@ -3,6 +3,9 @@
  * compares them. `status` is the HTTP status, `retryable` says whether the same request may succeed later.
  */
 export const errorCodes = {
+  malformed_request: { status: 400, retryable: false, title: 'The request is not valid HTTP' },
+  request_timeout: { status: 408, retryable: true, title: 'The request did not arrive in time' },
+  headers_too_large: { status: 431, retryable: false, title: 'The headers are too large' },
   invalid_json: { status: 400, retryable: false, title: 'The body is not JSON' },
   validation_failed: { status: 422, retryable: false, title: 'A field is missing or wrong' },
   invalid_cursor: { status: 400, retryable: false, title: 'The cursor is not one of this list' },

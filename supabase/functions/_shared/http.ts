@@ -36,10 +36,10 @@ export const bearerOf = (request: Request): string | undefined =>
   /^Bearer +([\w~+/.=-]+) *$/i.exec(request.headers.get('authorization') ?? '')?.[1];
 
 /** Reads the body. Returns undefined if it is larger than the limit. */
-export async function readText(request: Request, limitBytes: number): Promise<string | undefined> {
+export async function readBody(request: Request, limitBytes: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
-  if (!request.body) return '';
+  if (!request.body) return new Uint8Array();
   for await (const chunk of request.body) {
     bytes += chunk.length;
     if (bytes > limitBytes) return undefined;
@@ -51,7 +51,7 @@ export async function readText(request: Request, limitBytes: number): Promise<st
     all.set(chunk, at);
     at += chunk.length;
   }
-  return new TextDecoder().decode(all);
+  return all;
 }
 
 export interface Cors {

@@ -1,5 +1,5 @@
 import { type JWTVerifyGetKey, jwtVerify } from 'jose';
-import { bearerOf, type Cors, onlyPost, problem, readText } from './http.ts';
+import { bearerOf, type Cors, onlyPost, problem, readBody } from './http.ts';
 import { isTokensFault } from './tokens.ts';
 
 /**
@@ -61,7 +61,7 @@ export function createStart(deps: StartDeps): (request: Request) => Promise<Resp
     );
   };
 
-  const passOn = async (request: Request, body: string): Promise<Response> => {
+  const passOn = async (request: Request, body: Uint8Array<ArrayBuffer>): Promise<Response> => {
     const headers = Object.fromEntries(
       passedOn.flatMap((name) => {
         const value = request.headers.get(name);
@@ -96,7 +96,7 @@ export function createStart(deps: StartDeps): (request: Request) => Promise<Resp
       const headers = { 'www-authenticate': 'Bearer' };
       return problem({ status: 401, code: 'unauthenticated', detail: 'Sign in first.', headers });
     }
-    const body = await readText(request, bodyLimitBytes);
+    const body = await readBody(request, bodyLimitBytes);
     if (body === undefined) return problem({ status: 413, code: 'body_too_large', detail: 'Send at most 64 KiB.' });
     return await passOn(request, body).catch(() =>
       problem(unavailable('The orchestrator did not answer. Try again with the same Idempotency-Key.')),

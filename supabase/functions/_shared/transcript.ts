@@ -2,7 +2,7 @@ import { audiences } from '@greenroom/shared/protocol/tokens.ts';
 import { transcriptEntryInput } from '@greenroom/shared/protocol/transcript.ts';
 import { type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { z } from 'zod';
-import { bearerOf, type Cors, json, onlyPost, problem, readText } from './http.ts';
+import { bearerOf, type Cors, json, onlyPost, problem, readBody } from './http.ts';
 import { isTokensFault } from './tokens.ts';
 
 /**
@@ -41,6 +41,9 @@ const claims = z.object({
   scope: z.literal('transcript:append'),
 });
 type Claims = z.output<typeof claims>;
+/** Text that is not UTF-8 is refused, not changed. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
 const uploadRequest = z.strictObject({
   /** If given, it must be the session of the token. */
   session_id: z.guid().optional(),
@@ -86,11 +89,11 @@ export function createTranscript(deps: TranscriptDeps): (request: Request) => Pr
   };
 
   const bodyOf = async (request: Request): Promise<z.output<typeof uploadRequest> | Response> => {
-    const text = await readText(request, bodyLimitBytes);
-    if (text === undefined) return problem({ status: 413, code: 'body_too_large', detail: 'Send at most 1 MiB.' });
+    const bytes = await readBody(request, bodyLimitBytes);
+    if (bytes === undefined) return problem({ status: 413, code: 'body_too_large', detail: 'Send at most 1 MiB.' });
     let body: unknown;
     try {
-      body = JSON.parse(text);
+      body = JSON.parse(utf8.decode(bytes));
     } catch {
       return problem({ status: 400, code: 'invalid_json', detail: 'The body is not JSON.' });
     }

@@ -51,7 +51,11 @@ function makeStart(
     keys: ofKeys,
     cors: createCors(['https://app.example'], 'authorization'),
     send: (url, init) => {
-      sent.push({ url, headers: init.headers as Record<string, string>, body: String(init.body) });
+      sent.push({
+        url,
+        headers: init.headers as Record<string, string>,
+        body: new TextDecoder().decode(init.body as Uint8Array<ArrayBuffer>),
+      });
       return answer();
     },
     limitMs: 1_000,
