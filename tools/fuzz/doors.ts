@@ -73,7 +73,7 @@ async function documentOf(url: string): Promise<OpenApiDocument> {
 
 /** Every published route; a new one is tried without being named here. */
 export async function platformApi(url: string, keys: Array<string | undefined>, ids: () => string[]): Promise<Door> {
-  const routes = routesOf(await documentOf(url)).filter(
+  const routes = routesOf(await documentOf(`${url}/docs/json`)).filter(
     ({ path, method }) => !(method === 'DELETE' && path === '/api/tenants/{id}'),
   );
   return {
