@@ -17,6 +17,8 @@ export type Benchmark = (progress: (line: string) => void, options: BenchmarkOpt
 export interface BenchmarkOptions {
   /** Of a benchmark with many rows: which part of all rows, 0–1. */
   rows: number;
+  /** Of a benchmark that watches a steady load: for how long. */
+  minutes: number;
 }
 
 export function percentile(values: number[], p: number): number {

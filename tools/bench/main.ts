@@ -10,6 +10,7 @@ import { join } from './join.ts';
 import { neighbours } from './neighbours.ts';
 import { reconcile } from './reconcile.ts';
 import { room } from './room.ts';
+import { soak } from './soak.ts';
 import { start } from './start.ts';
 import { worker } from './worker.ts';
 
@@ -27,15 +28,17 @@ const benchmarks: Record<string, Benchmark> = {
   neighbours,
   distance,
   room,
+  soak,
 };
 
 export const benchmarkNames = Object.keys(benchmarks);
 
-const usage = `npm run bench -- NAME [--json] [--rows SHARE]
+const usage = `npm run bench -- NAME [--json] [--rows SHARE] [--minutes N]
 
   NAME          ${Object.keys(benchmarks).join(', ')}
   --json        print one JSON line last
   --rows SHARE  of growth: the share of a million ended sessions, 0–1 (default 0.1)
+  --minutes N   of soak: for how long, 2–1440 (default 10)
 `;
 
 async function main(): Promise<number> {
@@ -44,6 +47,7 @@ async function main(): Promise<number> {
     options: {
       json: { type: 'boolean', default: false },
       rows: { type: 'string', default: '0.1' },
+      minutes: { type: 'string', default: '10' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -62,7 +66,12 @@ async function main(): Promise<number> {
     process.stderr.write(`--rows must be more than 0 and at most 1, not ${values.rows}.\n\n${usage}`);
     return 2;
   }
-  const figures = await benchmark((line) => process.stdout.write(`  ${line}\n`), { rows });
+  const minutes = Number(values.minutes);
+  if (!(minutes >= 2 && minutes <= 1_440)) {
+    process.stderr.write(`--minutes must be 2–1440, not ${values.minutes}.\n\n${usage}`);
+    return 2;
+  }
+  const figures = await benchmark((line) => process.stdout.write(`  ${line}\n`), { rows, minutes });
   process.stdout.write(`\n${table(figures)}\n`);
   if (values.json) process.stdout.write(`${JSON.stringify({ name, ok: figures.every(meets), figures })}\n`);
   return 0;
