@@ -12,6 +12,13 @@ afterAll(() => shown?.stop());
 
 const close = (page: Page) => page.context().close();
 const dialog = (page: Page) => page.getByRole('dialog');
+const isLive = (page: Page) => page.getByRole('button', { name: 'Live: pause updates' }).waitFor();
+const newSession = async (): Promise<string> => {
+  const body = { candidate: { name: 'Ada Lovelace' }, position: { title: 'Cook' }, region: 'fra' };
+  const made = await shown.world.send('/api/sessions', { method: 'POST', as: shown.tenant.apiKey, body });
+  expect(made.status).toBe(201);
+  return made.json.session_id;
+};
 
 describe('the dashboard', () => {
   test('leads to the reason of a slow start with three clicks', async () => {
@@ -94,20 +101,86 @@ describe('the dashboard', () => {
     await close(page);
   });
 
-  test('asks for nothing while it is paused, and catches up afterwards', async () => {
+  test('asks for nothing and redraws nothing while it is paused, and catches up afterwards', async () => {
     const page = await shown.open('viewer');
     await page.clock.install();
     await page.goto(`${shown.url}/events`);
     await page.locator('[data-row-link]').first().waitFor();
+    await isLive(page);
     const pause = page.getByRole('button', { name: /pause updates/ });
     await pause.click();
+    await page.getByText('Paused').waitFor();
     const asked: string[] = [];
     page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    await page.evaluate(() => {
+      const seen = { redraws: 0 };
+      Object.assign(window, { seen });
+      new MutationObserver(({ length }) => {
+        seen.redraws += length;
+      }).observe(document.body, { subtree: true, childList: true, characterData: true, attributes: true });
+    });
+    await expect.poll(() => shown.world.deps.operatorApi.feed.watchers).toBe(0);
+    const id = await newSession();
     await page.clock.runFor(60_000);
     expect(asked).toEqual([]);
+    expect(await page.evaluate(() => (window as unknown as { seen: { redraws: number } }).seen.redraws)).toBe(0);
     await pause.click();
     await page.clock.runFor(5_000);
-    await expect.poll(() => asked).toContain('/ops/api/events');
+    await expect.poll(() => asked).toEqual(expect.arrayContaining(['/ops/api/stream', '/ops/api/events']));
+    await page.clock.resume();
+    await page.locator(`a[title="${id}"]`).first().waitFor();
+    await close(page);
+  });
+
+  test('shows changes that the stream brings, without asking for them', async () => {
+    const page = await shown.open('viewer');
+    await isLive(page);
+    const live = page.getByRole('link', { name: /^\d+$/ }).first();
+    const before = Number(await live.textContent());
+    await page.route('**/ops/api/overview', (route) => route.abort());
+    await newSession();
+    await expect.poll(async () => Number(await live.textContent())).toBe(before + 1);
+
+    const id = await newSession();
+    await page.goto(`${shown.url}/sessions`);
+    const row = page.getByRole('row').filter({ has: page.locator(`a[title="${id}"]`) });
+    await row.getByText('provisioning').waitFor();
+    await isLive(page);
+    // Past the reading that follows the connection, so that only the stream can tell of the end.
+    await page.waitForResponse(/\/ops\/api\/sessions\?/);
+    await page.route('**/ops/api/sessions?*', (route) => route.abort());
+    const ended = await shown.world.send(`/api/sessions/${id}`, { method: 'DELETE', as: shown.tenant.apiKey });
+    expect(ended.status).toBeLessThan(300);
+    await row.getByText('cancelled').waitFor();
+    await close(page);
+  });
+
+  test('says that it reconnects, and continues after the last event when the orchestrator is back', async () => {
+    const page = await shown.open('viewer', '/events');
+    await isLive(page);
+    const shownFirst = await newSession();
+    await page.locator(`a[title="${shownFirst}"]`).first().waitFor();
+    // From here on the list is never read again: only the stream can bring an event.
+    await page.route('**/ops/api/events?*', (route) => route.abort());
+    const seen = await newSession();
+    await page.locator(`a[title="${seen}"]`).first().waitFor();
+    await shown.goAway();
+    await page.getByText('Reconnecting').waitFor();
+    const missed = await newSession();
+    await shown.comeBack();
+    await isLive(page);
+    await page.locator(`a[title="${missed}"]`).first().waitFor();
+    await close(page);
+  });
+
+  test('closes the stream when its operator signs out', async () => {
+    const page = await shown.open('operator');
+    await isLive(page);
+    await expect.poll(() => shown.world.deps.operatorApi.feed.watchers).toBe(1);
+    await page.getByText('operator-kim').first().click();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await page.getByLabel('Operator’s token').waitFor();
+    await expect.poll(() => shown.world.deps.operatorApi.feed.watchers).toBe(0);
     await close(page);
   });
 

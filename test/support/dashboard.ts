@@ -21,6 +21,10 @@ export interface DashboardWorld {
   fleet: Fleet;
   /** A page in a browser context of its own, signed in. @param at default: the overview */
   open(role: 'viewer' | 'operator' | 'admin', at?: string): Promise<Page>;
+  /** Stops the listener and cuts its connections, as when the orchestrator is replaced. */
+  goAway(): Promise<void>;
+  /** Listens again, at the same address. */
+  comeBack(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -150,8 +154,10 @@ export async function startDashboard(): Promise<DashboardWorld> {
   const fleet = await seedFleet(world, tenant);
   const app = await buildOpsApp(world.deps);
   const server = createServer(app.routing);
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  await listen(0);
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
   const browser: Browser = await chromium.launch({
     executablePath: browserPath(),
     headless: true,
@@ -177,6 +183,12 @@ export async function startDashboard(): Promise<DashboardWorld> {
       kept.set(role, await page.context().storageState());
       return page;
     },
+    goAway: async () => {
+      const closed = new Promise((resolve) => server.close(resolve));
+      server.closeAllConnections();
+      await closed;
+    },
+    comeBack: () => listen(port),
     stop: async () => {
       await browser.close();
       server.closeAllConnections();

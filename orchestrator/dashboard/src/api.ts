@@ -33,8 +33,11 @@ async function problemIn(answer: Response): Promise<Problem> {
   }
 }
 
+/** Another site cannot make a browser send this header. */
+export const dashboardHeaders = { 'greenroom-dashboard': '1' };
+
 async function ask(path: string, init: RequestInit): Promise<Response> {
-  const headers = { 'greenroom-dashboard': '1', ...init.headers };
+  const headers = { ...dashboardHeaders, ...init.headers };
   let answer: Response;
   try {
     answer = await fetch(`/ops/api/${path}`, { ...init, headers });

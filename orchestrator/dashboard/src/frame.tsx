@@ -3,9 +3,10 @@ import { useCallback, useEffect, useRef } from 'react';
 import { ActsProvider } from './acts.tsx';
 import type { Zone } from './format.ts';
 import { Keys, views } from './keys.tsx';
+import { useFleetStream } from './live.tsx';
 import { PauseButton, ZoneContext } from './parts.tsx';
 import { Search } from './search.tsx';
-import { SignOut, useMe } from './session.tsx';
+import { SignOut, useAskAgain, useMe } from './session.tsx';
 import { useStored } from './stored.ts';
 
 /** The frame of every view: the rail, the search, who is signed in and where. */
@@ -34,6 +35,7 @@ export function Frame() {
   }, []);
   const toggleZone = () => setZone(zone === 'utc' ? 'local' : 'utc');
   useFocusOnHeading();
+  useFleetStream(useAskAgain());
   const environment = environmentOf(me.public_url);
   return (
     <ZoneContext value={zone}>

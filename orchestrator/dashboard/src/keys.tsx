@@ -1,6 +1,6 @@
 import { useNavigate, useRouter } from '@tanstack/react-router';
 import { useEffect, useRef } from 'react';
-import { usePause } from './live.tsx';
+import { useLiveState } from './live.tsx';
 import { useStored } from './stored.ts';
 
 /** The views, in the order of the navigation. Typing `g`, then `key`, opens a view. */
@@ -38,7 +38,7 @@ function moveRow(by: number): void {
 export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggleZone: () => void }) {
   const navigate = useNavigate();
   const router = useRouter();
-  const { toggle } = usePause();
+  const { toggle } = useLiveState();
   const help = useRef<HTMLDialogElement>(null);
   const [single, setSingle] = useStored('single-keys', true);
   const bindings: Binding[] = [

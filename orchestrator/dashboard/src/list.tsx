@@ -5,6 +5,7 @@ import { type ReactNode, useEffect, useRef, useState, useSyncExternalStore } fro
 import { type Act, ActButton } from './acts.tsx';
 import type { Page } from './answers.ts';
 import { type ApiError, get, queryOf, type Search, searchOf } from './api.ts';
+import { livePages } from './changes.ts';
 import { plural, words } from './format.ts';
 import { useRefresh } from './live.tsx';
 import { Loaded, Stale } from './parts.tsx';
@@ -15,7 +16,7 @@ import { useStored } from './stored.ts';
  * in sight are drawn.
  *
  * - While the pointer or the focus is in the table, rows keep their places. A button shows how many new rows there are.
- * - A list with more than `livePages` pages is not refreshed automatically: each refresh would request all of its pages.
+ * - A list with more than `livePages` pages is not refreshed automatically.
  */
 export interface Column<Row> {
   name: string;
@@ -46,7 +47,8 @@ export interface ListOf<Row> {
 }
 
 const pageRows = 100;
-const livePages = 3;
+/** Some columns change without an event, such as when a worker was last heard. */
+const listMs = 5_000;
 const rowHeight = 41;
 const cardHeight = 108;
 const mostSelected = 500;
@@ -67,7 +69,7 @@ function useRoomy(): boolean {
 
 function useRows<Row>(path: string, search: Search) {
   const query = queryOf({ limit: String(pageRows), ...search });
-  const refresh = useRefresh();
+  const refresh = useRefresh(listMs);
   return useInfiniteQuery<Page<Row>, ApiError, { rows: Row[]; pages: number }, string[], string>({
     queryKey: [path, query],
     queryFn: ({ pageParam, signal }) =>

@@ -1,43 +1,88 @@
-import { type UseQueryResult, useQuery } from '@tanstack/react-query';
-import { createContext, type ReactNode, useContext, useEffect, useMemo, useState } from 'react';
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
+import { followStream } from '@greenroom/shared/runtime/event-stream.ts';
+import { type UseQueryResult, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useRouterState } from '@tanstack/react-router';
+import {
+  createContext,
+  type ReactNode,
+  useCallback,
+  useContext,
+  useEffect,
+  useMemo,
+  useState,
+  useSyncExternalStore,
+} from 'react';
 import type { ApiError } from './api.ts';
-import { get } from './api.ts';
+import { dashboardHeaders, get } from './api.ts';
+import { createChanges } from './changes.ts';
 
 /**
  * Keeps what is shown up to date. Every view reads through `useLive`; no other code decides when to read again.
  *
- * While updates are paused, nothing is read again: not after some time, not on focus, not when the network is back. A view that
- * is opened meanwhile is read once.
+ * - While the stream of the fleet is connected, it brings the changes (changes.ts). Every query is also read again now and then,
+ *   for figures that change without an event, such as a worker's last heartbeat.
+ * - While it is not connected, every query is read again a little more often than that.
+ * - While updates are paused, there is no stream and nothing is read again: not after some time, not on focus, not when the
+ *   network is back. A view that is opened meanwhile is read once.
  */
 interface Live {
+  state: 'connecting' | 'live' | 'reconnecting' | 'paused';
   paused: boolean;
   toggle(): void;
+  setConnected(connected: boolean): void;
 }
 
-const LiveContext = createContext<Live>({ paused: false, toggle: () => undefined });
+const LiveContext = createContext<Live | undefined>(undefined);
 
 export function LiveProvider({ children }: { children: ReactNode }) {
+  const client = useQueryClient();
   const [paused, setPaused] = useState(false);
-  const live = useMemo(() => ({ paused, toggle: () => setPaused((before) => !before) }), [paused]);
+  const [connection, setConnection] = useState<Exclude<Live['state'], 'paused'>>('connecting');
+  const setConnected = useCallback(
+    (connected: boolean) =>
+      setConnection((before) => (connected ? 'live' : before === 'connecting' ? before : 'reconnecting')),
+    [],
+  );
+  const live = useMemo<Live>(
+    () => ({
+      state: paused ? 'paused' : connection,
+      paused,
+      toggle: () => {
+        setPaused(!paused);
+        // An answer that is on its way would change the page after the pause has begun. A first answer still has to come.
+        if (!paused) void client.cancelQueries({ predicate: ({ state }) => state.data !== undefined });
+      },
+      setConnected,
+    }),
+    [client, paused, connection, setConnected],
+  );
   return <LiveContext value={live}>{children}</LiveContext>;
 }
 
-export const usePause = (): Live => useContext(LiveContext);
+export function useLiveState(): Live {
+  const live = useContext(LiveContext);
+  if (!live) throw new Error('this is not inside a LiveProvider');
+  return live;
+}
 
-const everyMs = 2_000;
+const everyMs = 10_000;
+const disconnectedMs = 5_000;
 
-/** How a query behaves while the page is live or paused. */
+/** How a query behaves while the page is live, disconnected or paused. */
 export function useRefresh(refreshMs: number = everyMs) {
-  const { paused } = usePause();
+  const { paused, state } = useLiveState();
   return {
-    refetchInterval: paused ? (false as const) : refreshMs,
+    refetchInterval: paused ? (false as const) : state === 'live' ? refreshMs : Math.min(refreshMs, disconnectedMs),
     staleTime: paused ? Number.POSITIVE_INFINITY : 0,
     refetchOnWindowFocus: !paused,
     refetchOnReconnect: !paused,
   };
 }
 
-/** @param path below `/ops/api/` */
+/**
+ * @param path below `/ops/api/`
+ * @param refreshMs how often it is read again although no event told of a change. Default 10 s.
+ */
 export function useLive<T>(path: string, refreshMs?: number): UseQueryResult<T, ApiError> {
   const refresh = useRefresh(refreshMs);
   return useQuery<T, ApiError>({
@@ -49,7 +94,7 @@ export function useLive<T>(path: string, refreshMs?: number): UseQueryResult<T, 
 
 /** The current time, updated once a second. It does not change while updates are paused. */
 export function useNow(): number {
-  const { paused } = usePause();
+  const { paused } = useLiveState();
   const [now, setNow] = useState(() => Date.now());
   useEffect(() => {
     if (paused) return;
@@ -57,4 +102,70 @@ export function useNow(): number {
     return () => clearInterval(timer);
   }, [paused]);
   return now;
+}
+
+const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The part of the stream that a view needs. The other views learn from a changed overview that they should read again. */
+function topicsOf(pathname: string): string {
+  const [, view = '', id = ''] = pathname.split('/');
+  if (view === 'sessions' && uuidForm.test(id)) return `topics=events&session=${id}`;
+  return view === 'sessions' || view === 'machines' || view === 'events' ? `topics=${view}` : 'topics=overview';
+}
+
+/** A hidden page needs no stream. A browser opens only six connections to one server, so many open tabs would block each other. */
+const useVisible = (): boolean =>
+  useSyncExternalStore(
+    (changed) => {
+      document.addEventListener('visibilitychange', changed);
+      return () => document.removeEventListener('visibilitychange', changed);
+    },
+    () => document.visibilityState === 'visible',
+  );
+
+/** The page says "reconnecting" only after this time: a change of views takes a new connection. */
+const reconnectingMs = 1_500;
+
+/**
+ * Connects to the stream of the fleet while the page is visible, signed in and not paused.
+ * @param onRefused is called when the API no longer accepts the cookie
+ */
+export function useFleetStream(onRefused: () => void): void {
+  const client = useQueryClient();
+  const { paused, setConnected } = useLiveState();
+  const visible = useVisible();
+  const topics = useRouterState({ select: ({ location }) => topicsOf(location.pathname) });
+  useEffect(() => {
+    if (paused || !visible) return;
+    const leaving = new AbortController();
+    const changes = createChanges(client, systemClock);
+    let lost: ReturnType<typeof setTimeout> | undefined;
+    const show = (connected: boolean) => {
+      clearTimeout(lost);
+      if (connected) setConnected(true);
+      else if (!leaving.signal.aborted) lost = setTimeout(() => setConnected(false), reconnectingMs);
+    };
+    void followStream({
+      signal: leaving.signal,
+      open: async (last, signal) => {
+        const headers = { ...dashboardHeaders, ...(last === undefined ? {} : { 'last-event-id': last }) };
+        const answer = await fetch(`/ops/api/stream?${topics}`, { headers, signal }).catch(() => undefined);
+        if (answer?.ok) return answer;
+        void answer?.body?.cancel();
+        if (answer?.status === 401 || answer?.status === 403) onRefused();
+        return undefined;
+      },
+      onMessage: (message) => {
+        if (message.name === 'bye' && message.data.includes('signed_out')) onRefused();
+        else changes.take(message);
+        return undefined;
+      },
+      onConnected: show,
+    });
+    return () => {
+      leaving.abort();
+      changes.stop();
+      clearTimeout(lost);
+    };
+  }, [client, paused, visible, topics, setConnected, onRefused]);
 }

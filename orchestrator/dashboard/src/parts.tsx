@@ -3,7 +3,7 @@ import { Link } from '@tanstack/react-router';
 import { createContext, type ReactNode, useContext, useEffect, useState } from 'react';
 import type { ApiError } from './api.ts';
 import { duration, fullTime, type Tone, timeIn, toneOf, words, type Zone } from './format.ts';
-import { useNow, usePause } from './live.tsx';
+import { useLiveState, useNow } from './live.tsx';
 
 /** Small parts that several views use. */
 export const ZoneContext = createContext<Zone>('utc');
@@ -238,12 +238,20 @@ export function Title({
   );
 }
 
+const liveStates = {
+  connecting: { text: 'Connecting', tone: 'wait' },
+  live: { text: 'Live', tone: 'live' },
+  reconnecting: { text: 'Reconnecting', tone: 'warn' },
+  paused: { text: 'Paused', tone: 'warn' },
+} as const;
+
 export function PauseButton() {
-  const { paused, toggle } = usePause();
+  const { state, paused, toggle } = useLiveState();
+  const { text, tone } = liveStates[state];
   return (
     <button type="button" className="pause" aria-pressed={paused} onClick={toggle} title="Space">
-      <span className="state" data-tone={paused ? 'warn' : 'live'}>
-        {paused ? 'Paused' : 'Live'}
+      <span className="state" data-tone={tone}>
+        {text}
       </span>
       <span className="visually-hidden">: pause updates</span>
     </button>

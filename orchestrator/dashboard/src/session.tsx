@@ -1,5 +1,5 @@
 import { type QueryClient, useQuery, useQueryClient } from '@tanstack/react-query';
-import { createContext, type FormEvent, type ReactNode, useContext, useState } from 'react';
+import { createContext, type FormEvent, type ReactNode, useCallback, useContext, useState } from 'react';
 import type { Me, OperatorRole } from './answers.ts';
 import { ApiError, get, send } from './api.ts';
 import { useRefresh } from './live.tsx';
@@ -28,6 +28,12 @@ export function onRefused(client: QueryClient, error: unknown): void {
     void client.invalidateQueries({ queryKey: meKey });
 }
 
+/** A function that asks again who is signed in. */
+export function useAskAgain(): () => void {
+  const client = useQueryClient();
+  return useCallback(() => void client.invalidateQueries({ queryKey: meKey }), [client]);
+}
+
 const readMe = async ({ signal }: { signal: AbortSignal }): Promise<Me | null> => {
   try {
     return await get<Me>('me', signal);
@@ -39,7 +45,15 @@ const readMe = async ({ signal }: { signal: AbortSignal }): Promise<Me | null> =
 
 export function SignedIn({ children }: { children: ReactNode }) {
   const refresh = useRefresh(30_000);
-  const { data: me, error, refetch } = useQuery({ queryKey: meKey, queryFn: readMe, ...refresh });
+  const {
+    data: me,
+    error,
+    refetch,
+  } = useQuery({
+    ...{ queryKey: meKey, queryFn: readMe, ...refresh },
+    // Without a cookie the answer would always be the same, until somebody signs in.
+    refetchInterval: ({ state }) => (state.data === null ? false : refresh.refetchInterval),
+  });
   if (me === null) return <SignIn />;
   if (me) return <MeContext value={me}>{children}</MeContext>;
   if (!error) return null;

@@ -11,7 +11,7 @@ const leaving = ['destroying', 'destroyed'];
 
 export function MachineView() {
   const { id } = useParams({ strict: false }) as { id: string };
-  const query = useLive<OpsMachine>(`machines/${id}`);
+  const query = useLive<OpsMachine>(`machines/${id}`, 5_000);
   const machine = query.data;
   const gone = machine && leaving.includes(machine.state) ? `It is ${machine.state} already.` : undefined;
   return (

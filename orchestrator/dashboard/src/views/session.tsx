@@ -13,7 +13,7 @@ import { endOf } from './sessions.tsx';
 
 export function SessionView() {
   const { id } = useParams({ strict: false }) as { id: string };
-  const query = useLive<SessionDocument>(`sessions/${id}`);
+  const query = useLive<SessionDocument>(`sessions/${id}`, 5_000);
   const ended = query.data !== undefined && query.data.completed_at !== null;
   return (
     <>
