@@ -4630,20 +4630,30 @@ create function public.ops_put_pool(p_tenant_id uuid, p_region text, p_pool json
 language plpgsql security definer set search_path = '' as $$
 declare
   p public.pool_policies;
+  v_floor integer;
+  v_ceiling integer;
+  v_hot_floor integer;
+  v_hot_ceiling integer;
 begin
   select * into p from public.pool_policies where tenant_id = p_tenant_id and region = p_region for update;
+  v_floor := coalesce((p_pool ->> 'floor')::integer, p.floor, 0);
+  v_ceiling := coalesce((p_pool ->> 'ceiling')::integer, p.ceiling, 0);
+  v_hot_floor := coalesce((p_pool ->> 'hot_floor')::integer, p.hot_floor, 0);
+  v_hot_ceiling := coalesce((p_pool ->> 'hot_ceiling')::integer, p.hot_ceiling, 0);
+  if v_floor > v_ceiling or v_hot_floor > v_hot_ceiling then
+    return jsonb_build_object('kind', 'floor_above_ceiling');
+  end if;
   if (coalesce(p.floor, 0), coalesce(p.ceiling, 0), coalesce(p.hot_floor, 0), coalesce(p.hot_ceiling, 0))
-    = ((p_pool ->> 'floor')::integer, (p_pool ->> 'ceiling')::integer, (p_pool ->> 'hot_floor')::integer,
-      (p_pool ->> 'hot_ceiling')::integer) and exists (select from public.tenants where id = p_tenant_id) then
+    = (v_floor, v_ceiling, v_hot_floor, v_hot_ceiling)
+    and exists (select from public.tenants where id = p_tenant_id) then
     return jsonb_build_object('kind', 'already', 'at', p.updated_at);
   end if;
-  return public.put_pool_policy(p_tenant_id, p_region, (p_pool ->> 'floor')::integer,
-    (p_pool ->> 'ceiling')::integer, p_by, (p_pool ->> 'hot_floor')::integer, (p_pool ->> 'hot_ceiling')::integer)
+  return public.put_pool_policy(p_tenant_id, p_region, v_floor, v_ceiling, p_by, v_hot_floor, v_hot_ceiling)
     - 'tenant';
 end $$;
 comment on function public.ops_put_pool(uuid, text, jsonb, jsonb) is
-  'Sets a pool for an operator: p_pool {floor, ceiling, hot_floor, hot_ceiling}. Returns kind: updated, already, '
-  'limit_exceeded, not_found.';
+  'Sets a pool for an operator: p_pool {floor, ceiling, hot_floor, hot_ceiling}; a missing number stays as it is. Returns '
+  'kind: updated, already, limit_exceeded, floor_above_ceiling, not_found.';
 grant execute on function public.ops_put_pool(uuid, text, jsonb, jsonb) to orchestrator;
 
 create function app.retry_result(p_session_id uuid, p_by jsonb) returns jsonb
@@ -4954,26 +4964,25 @@ comment on function public.ops_machine(uuid) is
 grant execute on function public.ops_machine(uuid) to orchestrator;
 
 -- ── schemas/operators/overview.sql ──
-create function app.start_figures(p_since timestamptz) returns jsonb
+create function app.start_figures(p_since timestamptz, p_budgets_ms jsonb) returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(to_jsonb(x) order by x.path), '[]') from (
     select p.path, count(*) as starts,
       round(percentile_cont(0.5) within group (order by p.start_ms)) as p50_ms,
       round(percentile_cont(0.95) within group (order by p.start_ms)) as p95_ms,
       round(percentile_cont(0.99) within group (order by p.start_ms)) as p99_ms, max(p.start_ms) as max_ms,
-      count(*) filter (where p.start_ms > case p.path when 'hot' then 100 when 'standby' then 2000 else 6000 end)
-        as slow
+      count(*) filter (where p.start_ms > (p_budgets_ms ->> p.path)::integer) as slow
     from public.session_phases p where p.ready_at > p_since and p.path is not null group by p.path) x
 $$;
-comment on function app.start_figures(timestamptz) is
+comment on function app.start_figures(timestamptz, jsonb) is
   'Returns for each path how many sessions became ready since then, percentiles of how long that took, ms, and how '
-  'many took longer than their path allows.';
+  'many took longer than p_budgets_ms allows for their path.';
 
-create function public.ops_overview() returns jsonb
+create function public.ops_overview(p_budgets_ms jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.fleet_gauges() || jsonb_build_object(
     'now', clock_timestamp(),
-    'starts', app.start_figures(clock_timestamp() - interval '1 hour'),
+    'starts', app.start_figures(clock_timestamp() - interval '1 hour', p_budgets_ms),
     'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
@@ -5007,10 +5016,11 @@ language sql stable security definer set search_path = '' as $$
         and b.carried_out_at is null),
     'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.failing_since is not null))
 $$;
-comment on function public.ops_overview() is
+comment on function public.ops_overview(jsonb) is
   'Returns the figures of the operators'' overview: fleet_gauges, and the starts and failures of the last hour, pools, '
-  'cost, orchestrators with their duties, drained regions and what the brake holds.';
-grant execute on function public.ops_overview() to orchestrator;
+  'cost, orchestrators with their duties, drained regions and what the brake holds. p_budgets_ms: how long a start may '
+  'take, by path.';
+grant execute on function public.ops_overview(jsonb) to orchestrator;
 
 create function public.ops_costs(p_days integer) returns jsonb
 language sql stable security definer set search_path = '' as $$

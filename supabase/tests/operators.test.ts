@@ -151,7 +151,7 @@ describe('lists of operators', () => {
     await call(db(), 'put_pool_policy', {
       ...{ p_tenant_id: tenant.id, p_region: 'fra', p_floor: 1, p_ceiling: 2, p_by: because },
     });
-    const overview = await call(db(), 'ops_overview');
+    const overview = await call(db(), 'ops_overview', { p_budgets_ms: { hot: 100, standby: 2_000, cold: 6_000 } });
     expect(overview.starts.find((row: Answer) => row.path === 'cold').starts).toBeGreaterThan(0);
     expect(overview.pools).toMatchObject([{ region: 'fra', floor: 1 }]);
     expect((await call(db(), 'ops_regions')).find((row: Answer) => row.region === 'fra').sessions).toBeGreaterThan(0);
@@ -224,7 +224,9 @@ describe('acts of operators', () => {
   test('the overview counts what ended in the last hour, whenever it was created, and no test session', async () => {
     const tenant = await newTenant(db());
     const count = async () =>
-      (await call(db(), 'ops_overview')).ended.find((row: Answer) => row.reason === 'boot_timeout')?.count ?? 0;
+      (await call(db(), 'ops_overview', { p_budgets_ms: { hot: 100, standby: 2_000, cold: 6_000 } })).ended.find(
+        (row: Answer) => row.reason === 'boot_timeout',
+      )?.count ?? 0;
     const before = await count();
     for (const change of ["created_at = now() - interval '2 days'", 'test = true']) {
       const { id } = await newSession(db(), tenant);
@@ -321,6 +323,19 @@ describe('acts of operators', () => {
     expect((await put(2)).kind).toBe('updated');
     const [entry] = (await list('ops_audit', { p_filter: { tenant: tenant.id }, p_before: null, p_limit: 1 })).rows;
     expect(entry.details).toMatchObject({ floor: 2, before: { floor: 1 }, why: 'a test' });
+  });
+
+  test('a number of a pool that is not given stays as another operator has set it', async () => {
+    const tenant = await newTenant(db(), { max_standby: 9 });
+    const put = (pool: object) =>
+      call(db(), 'ops_put_pool', { p_tenant_id: tenant.id, p_region: 'fra', p_by: because, p_pool: pool });
+    expect((await put({ floor: 1, ceiling: 3, hot_floor: 1, hot_ceiling: 2 })).kind).toBe('updated');
+    expect((await put({ ceiling: 5 })).kind).toBe('updated');
+    expect((await put({ floor: 2 })).kind).toBe('updated');
+    const { rows } = await db().query('select * from public.pool_policies where tenant_id = $1', [tenant.id]);
+    expect(rows).toMatchObject([{ floor: 2, ceiling: 5, hot_floor: 1, hot_ceiling: 2 }]);
+    expect((await put({ ceiling: 1 })).kind).toBe('floor_above_ceiling');
+    expect((await put({ hot_floor: 3 })).kind).toBe('floor_above_ceiling');
   });
 
   const sessionRow = async (id: string) =>

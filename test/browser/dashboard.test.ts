@@ -12,7 +12,7 @@ afterAll(() => shown?.stop());
 
 const close = (page: Page) => page.context().close();
 const dialog = (page: Page) => page.getByRole('dialog');
-const isLive = (page: Page) => page.getByRole('button', { name: 'Live: pause updates' }).waitFor();
+const isLive = (page: Page) => page.locator('.pause', { hasText: 'Live' }).waitFor();
 const newSession = async (): Promise<string> => {
   const body = { candidate: { name: 'Ada Lovelace' }, position: { title: 'Cook' }, region: 'fra' };
   const made = await shown.world.send('/api/sessions', { method: 'POST', as: shown.tenant.apiKey, body });

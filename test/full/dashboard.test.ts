@@ -50,6 +50,37 @@ test('drains and opens a region, and the overview offers to undo it', async () =
   await close(page);
 });
 
+test('changes one number of a pool, and leaves the others as another operator has just set them', async () => {
+  const page = await shown.open('operator', '/pools');
+  const row = page.getByRole('row', { name: 'Frankfurt' });
+  await row.getByText('Change').click();
+  await row.getByLabel('Ceiling', { exact: true }).fill('21');
+  await shown.world.db.query(`update public.pool_policies set floor = 6 where region = 'fra'`);
+  const sent: unknown[] = [];
+  page.on('request', (request) => request.method() === 'PUT' && sent.push(request.postDataJSON()));
+  await row.getByRole('button', { name: 'Set pool' }).click();
+  await dialog(page)
+    .getByLabel(/^Why\?/)
+    .fill('More interviews tomorrow');
+  await dialog(page).getByText('acme keeps 6 to 21 standby machines in fra (now 6 to 20).').waitFor();
+  await dialog(page).getByRole('button', { name: 'Set pool' }).click();
+  await dialog(page).getByText('Done: set pool').waitFor();
+  expect(sent.at(-1)).toEqual({ ceiling: 21, why: 'More interviews tomorrow' });
+  const { rows } = await shown.world.db.query(`select floor, ceiling from public.pool_policies where region = 'fra'`);
+  expect(rows).toEqual([{ floor: 6, ceiling: 21 }]);
+  await close(page);
+});
+
+test('offers, for sessions that will be late, the pool of the region that the advice names', async () => {
+  const page = await shown.open('operator', '/next-hour');
+  const row = page.getByRole('row', { name: /Raise the floor of acme's pool in fra/ });
+  await row.getByText('Change').click();
+  await row.getByLabel('Floor', { exact: true }).fill('9');
+  await row.getByRole('button', { name: 'Set pool' }).click();
+  await dialog(page).getByText('standby machines in fra').waitFor();
+  await close(page);
+});
+
 test('shows what the brake holds, and lets only an admin release it', async () => {
   const page = await shown.open('operator', `/work`);
   await page.getByRole('heading', { name: /^The brake holds 7 machines/ }).waitFor();

@@ -187,6 +187,13 @@ describe('acts', () => {
     expect((await put({ floor: 2, ceiling: 3 })).json).toMatchObject({ already: true });
     expect((await put({ floor: 2, ceiling: 9 })).json.detail).toContain('max_standby');
     expect((await put({ floor: 4, ceiling: 3 })).json.errors[0].field).toBe('floor');
+    expect((await put({ floor: 4 })).json.errors[0].field).toBe('floor');
+    expect((await put({})).json.errors[0].field).toBe('floor');
+    expect((await put({ floor: 1 })).json).toMatchObject({ done: true });
+    expect((await ask(`/pools?tenant=${tenant.id}`)).json.data).toMatchObject([
+      { region: 'iad', floor: 1, ceiling: 3 },
+    ]);
+    expect((await put({ floor: 2 })).json).toMatchObject({ done: true });
     expect((await ask(`/pools?tenant=${tenant.id}`)).json.data).toMatchObject([{ region: 'iad', floor: 2 }]);
   });
 

@@ -110,7 +110,8 @@ async function seedFleet(world: ApiWorld, tenant: SeededTenant): Promise<Fleet> 
       from first f, generate_series(1, 2) i returning *),
     pools as (
       insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
-      select f.tenant_id, 'fra', 5, 20, 1, 2 from first f),
+      select f.tenant_id, p.region, p.floor, p.ceiling, p.hot, p.hot * 2
+      from first f, (values ('ams', 0, 1, 0), ('fra', 5, 20, 1)) p (region, floor, ceiling, hot)),
     due as (
       insert into public.interview_sessions (tenant_id, candidate_id, candidate, position_id, status, regions, region, created_at,
         expires_at, scheduled_at)

@@ -14,19 +14,21 @@ const columns = [
   { title: 'hot', of: ({ hot }: Row) => `${hot.ready} of ${hot.floor}–${hot.ceiling}` },
 ];
 
-function count(text: string | undefined, name: string): number {
+/** An option that is not given is left out: the pool keeps that number. */
+function count(text: string | undefined, name: string): number | undefined {
+  if (text === undefined) return undefined;
   const value = Number(text);
-  if (text === undefined || !Number.isInteger(value) || value < 0)
+  if (text.trim() === '' || !Number.isInteger(value) || value < 0)
     throw new CliError('usage', 'count', `${name} must be a whole number, at least 0.`);
   return value;
 }
 
 interface SetOptions {
   args: string[];
-  floor: string;
-  ceiling: string;
-  hotFloor: string;
-  hotCeiling: string;
+  floor?: string;
+  ceiling?: string;
+  hotFloor?: string;
+  hotCeiling?: string;
   why?: string;
 }
 
@@ -45,11 +47,15 @@ export const poolCommand: Register = (program, run) => {
         return listed(data, columns, console);
       }),
     );
-  actOptions(pool.command('set <tenant> <region>').description('Set how many machines a tenant keeps in a region.'))
-    .requiredOption('--floor <n>', 'at least so many standby machines')
-    .requiredOption('--ceiling <n>', 'at most so many')
-    .option('--hot-floor <n>', 'at least so many hot machines', '0')
-    .option('--hot-ceiling <n>', 'at most so many', '0')
+  actOptions(
+    pool
+      .command('set <tenant> <region>')
+      .description('Set how many machines a tenant keeps in a region. What is not named stays.'),
+  )
+    .option('--floor <n>', 'at least so many standby machines')
+    .option('--ceiling <n>', 'at most so many')
+    .option('--hot-floor <n>', 'at least so many hot machines')
+    .option('--hot-ceiling <n>', 'at most so many')
     .action(
       run(
         async (
@@ -60,6 +66,12 @@ export const poolCommand: Register = (program, run) => {
             ...{ floor: count(floor, '--floor'), ceiling: count(ceiling, '--ceiling') },
             ...{ hot_floor: count(hotFloor, '--hot-floor'), hot_ceiling: count(hotCeiling, '--hot-ceiling') },
           };
+          if (Object.values(body).every((value) => value === undefined))
+            throw new CliError(
+              'usage',
+              'count',
+              'Name at least one of --floor, --ceiling, --hot-floor, --hot-ceiling.',
+            );
           const id = await fleetOf(console).tenantId(tenant);
           return act(console, ['PUT', `/pools/${id}/${segment(region)}`, body], options);
         },

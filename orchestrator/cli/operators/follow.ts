@@ -22,6 +22,7 @@ export async function follow(
   const { url, token } = fleetOf(console);
   const seen = new Set<number>();
   let wasConnected = false;
+  let isLost = false;
   const away = (cause?: unknown): CliError =>
     new CliError('away', 'orchestrator_away', `${url} does not answer (GREENROOM_URL).`, { cause });
   await followStream({
@@ -34,8 +35,8 @@ export async function follow(
       });
       if (answer === undefined) return undefined;
       if (answer.ok) {
-        if (wasConnected) console.progress('Connected again; continuing.');
-        wasConnected = true;
+        if (isLost) console.progress('Connected again; continuing.');
+        [wasConnected, isLost] = [true, false];
         return answer;
       }
       await answer.body?.cancel();
@@ -65,7 +66,9 @@ export async function follow(
       return onMessage(name, data);
     },
     onConnected: (connected) => {
-      if (!connected && wasConnected) console.progress('The connection broke off; connecting again.');
+      if (connected || isLost) return;
+      isLost = true;
+      console.progress('The connection broke off; connecting again.');
     },
   });
 }

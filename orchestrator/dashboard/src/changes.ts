@@ -51,7 +51,8 @@ function addEvents(client: QueryClient, events: OpsEvent[]): void {
       if (!list || !first) return list;
       const known = new Set(first.data.map(({ id }) => id));
       const search = searchOf(String(queryKey[1]));
-      const added = events.filter((event) => !known.has(event.id) && isSelected(event, search));
+      const newer = new Map(events.map((event) => [event.id, event]));
+      const added = [...newer.values()].filter((event) => !known.has(event.id) && isSelected(event, search));
       if (added.length === 0) return list;
       const data = [...added.toSorted((a, b) => b.id - a.id), ...first.data];
       return { ...list, pages: [{ ...first, data }, ...older] };

@@ -1,3 +1,4 @@
+import type { DashboardView } from '@greenroom/shared/protocol/operators.ts';
 import { useNavigate, useRouter } from '@tanstack/react-router';
 import { useEffect, useRef } from 'react';
 import { useLiveState } from './live.tsx';
@@ -15,7 +16,7 @@ export const views = [
   { to: '/work', name: 'Work', key: 'w' },
   { to: '/events', name: 'Events', key: 'e' },
   { to: '/audit', name: 'Audit', key: 'a' },
-] as const;
+] as const satisfies Array<{ to: '/' | `/${DashboardView}`; name: string; key: string }>;
 
 interface Binding {
   keys: string;

@@ -143,7 +143,7 @@ export function useFleetStream(onRefused: () => void): void {
     const show = (connected: boolean) => {
       clearTimeout(lost);
       if (connected) setConnected(true);
-      else if (!leaving.signal.aborted) lost = setTimeout(() => setConnected(false), reconnectingMs);
+      else lost = setTimeout(() => setConnected(false), reconnectingMs);
     };
     void followStream({
       signal: leaving.signal,

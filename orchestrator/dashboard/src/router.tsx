@@ -1,16 +1,19 @@
+import type { DashboardView } from '@greenroom/shared/protocol/operators.ts';
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
 import { queryOf, type Search, searchOf } from './api.ts';
 import { Frame } from './frame.tsx';
 
-/** The addresses of the dashboard. The orchestrator serves its page at each (orchestrator/src/ops/dashboard.ts). */
+/** The addresses of the dashboard. The orchestrator serves its page at each of `dashboardViews` (orchestrator/src/ops/dashboard.ts). */
 const root = createRootRoute({
   component: Frame,
   validateSearch: (search): Search => search as Search,
   notFoundComponent: () => <p>There is no such page.</p>,
 });
 
-const at = <const Path extends string, Module extends Record<string, unknown>>(
-  path: Path,
+type Path = '/' | `/${DashboardView}` | `/${DashboardView}/$id`;
+
+const at = <const P extends Path, Module extends Record<string, unknown>>(
+  path: P,
   load: () => Promise<Module>,
   name: keyof Module & string,
 ) => createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load, name) });

@@ -1,4 +1,5 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
+import { startBudgetsMs } from '@greenroom/shared/protocol/operators.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
 import type { ActBy } from './audit-store.ts';
@@ -276,7 +277,7 @@ const readerOf = (call: ReturnType<typeof callerOf>) => ({
   deliveries: (filter: object, after: Place, limit: number) =>
     call('ops_deliveries', { p_filter: filter, p_after: after ?? null, p_limit: limit }, z.array(delivery)),
   delivery: (id: string) => call('ops_delivery', { p_id: id }, deliveryDocument.nullable()),
-  overview: () => call('ops_overview', {}, overview),
+  overview: () => call('ops_overview', { p_budgets_ms: startBudgetsMs }, overview),
   costs: (days: number) => call('ops_costs', { p_days: days }, z.looseObject({ days: z.array(z.unknown()) })),
   schedule: (minutes: number) => call('ops_schedule', { p_minutes: minutes }, schedule),
   find: (text: string) => call('ops_find', { p_text: text }, z.array(hit)),
@@ -302,7 +303,7 @@ const actorOf = (call: ReturnType<typeof callerOf>) => ({
     call(
       'ops_put_pool',
       { p_tenant_id: tenantId, p_region: code, p_pool: wanted, p_by: by },
-      simple('updated', 'limit_exceeded', 'not_found'),
+      simple('updated', 'limit_exceeded', 'floor_above_ceiling', 'not_found'),
     ),
   releaseBrake: (holdId: string, by: ActWhy) =>
     call('ops_release_brake', { p_hold_id: holdId, p_by: by }, simple('done', 'not_found')),

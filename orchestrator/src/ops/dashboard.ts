@@ -1,3 +1,4 @@
+import { dashboardViews } from '@greenroom/shared/protocol/operators.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { assetPath, createStaticFiles } from '../http/static-files.ts';
 
@@ -11,16 +12,14 @@ const contentSecurityPolicy = [
   ...["base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"],
 ].join('; ');
 
-/** The dashboard's own addresses (orchestrator/dashboard/src/router.tsx). Each of them is answered with the page, so that it can be reloaded. */
-const views = [...['sessions', 'machines', 'next-hour', 'pools', 'regions', 'tenants'], ...['work', 'events', 'audit']];
-
 export function dashboardRoutes({ dashboardDir }: DashboardDeps): FastifyPluginAsyncZod {
   const sendFile = createStaticFiles(dashboardDir, {
     'content-security-policy': contentSecurityPolicy,
     'permissions-policy': 'microphone=(), camera=(), geolocation=()',
   });
   return async (app) => {
-    for (const url of ['/', ...views.flatMap((view) => [`/${view}`, `/${view}/:id`])])
+    // Each address of the dashboard is answered with the page, so that it can be reloaded.
+    for (const url of ['/', ...dashboardViews.flatMap((view) => [`/${view}`, `/${view}/:id`])])
       app.get(url, async (request, reply) => sendFile(request, reply, 'index.html'));
     app.get('/assets/*', { schema: { params: assetPath } }, async (request, reply) =>
       sendFile(request, reply, `assets/${request.params['*']}`),

@@ -2544,7 +2544,7 @@ export type Database = {
       ops_machines: { Args: { p_after: Json; p_filter: Json; p_limit: number }; Returns: Json };
       ops_new_events: { Args: { p_after: number; p_limit: number; p_seen: number[] }; Returns: Json };
       ops_open_region: { Args: { p_by: Json; p_region: string }; Returns: Json };
-      ops_overview: { Args: Record<PropertyKey, never>; Returns: Json };
+      ops_overview: { Args: { p_budgets_ms: Json }; Returns: Json };
       ops_pools: { Args: { p_filter: Json }; Returns: Json };
       ops_put_pool: { Args: { p_by: Json; p_pool: Json; p_region: string; p_tenant_id: string }; Returns: Json };
       ops_regions: { Args: Record<PropertyKey, never>; Returns: Json };

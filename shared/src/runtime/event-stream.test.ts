@@ -115,8 +115,9 @@ test('the first pause is short, and the limit of further ones doubles up to 15 s
 
 test('a server that refuses for the moment is asked again; after a message the pauses begin anew', async () => {
   const { nth, answerWith, pauses, connections, leaving, ended, got } = await make();
+  const first = await nth(1);
   answerWith(503);
-  (await nth(1)).response.end();
+  first.response.end();
   await expect.poll(() => pauses.length).toBeGreaterThan(3);
   answerWith(200);
   const { response } = await nth(2);

@@ -23,7 +23,7 @@ export interface FollowOptions {
    */
   open(after: string | undefined, signal: AbortSignal): Promise<Response | undefined>;
   onMessage(message: StreamMessage): 'enough' | undefined;
-  /** Called when the stream can be read, and when that has ended. */
+  /** Called when the stream can be read, and after each lost or failed connection. */
   onConnected?(connected: boolean): void;
   after?: string | undefined;
   signal?: AbortSignal;
@@ -49,6 +49,7 @@ export async function followStream(options: FollowOptions): Promise<void> {
     signal?.addEventListener('abort', leave, { once: true });
     const watchSilence = () => clock.setTimer(() => connection.abort(), silentMs);
     let silence = watchSilence();
+    let isOver = false;
     try {
       const answer = await open(last, connection.signal);
       if (answer?.body) {
@@ -60,17 +61,19 @@ export async function followStream(options: FollowOptions): Promise<void> {
         for await (const message of messagesIn(answer.body, connection.signal, onBytes)) {
           failures = 0;
           last = message.id ?? last;
-          if (options.onMessage(message) === 'enough') return;
+          isOver = options.onMessage(message) === 'enough';
+          if (isOver) return;
         }
       }
     } catch (error) {
+      isOver = true;
       if (signal?.aborted) return;
       throw error;
     } finally {
       silence.cancel();
       signal?.removeEventListener('abort', leave);
       connection.abort();
-      options.onConnected?.(false);
+      if (!isOver && !signal?.aborted) options.onConnected?.(false);
     }
     const pause = leastPauseMs + backoffMs(failures, { ...pauses, random });
     failures += 1;

@@ -204,20 +204,30 @@ create function public.ops_put_pool(p_tenant_id uuid, p_region text, p_pool json
 language plpgsql security definer set search_path = '' as $$
 declare
   p public.pool_policies;
+  v_floor integer;
+  v_ceiling integer;
+  v_hot_floor integer;
+  v_hot_ceiling integer;
 begin
   select * into p from public.pool_policies where tenant_id = p_tenant_id and region = p_region for update;
+  v_floor := coalesce((p_pool ->> 'floor')::integer, p.floor, 0);
+  v_ceiling := coalesce((p_pool ->> 'ceiling')::integer, p.ceiling, 0);
+  v_hot_floor := coalesce((p_pool ->> 'hot_floor')::integer, p.hot_floor, 0);
+  v_hot_ceiling := coalesce((p_pool ->> 'hot_ceiling')::integer, p.hot_ceiling, 0);
+  if v_floor > v_ceiling or v_hot_floor > v_hot_ceiling then
+    return jsonb_build_object('kind', 'floor_above_ceiling');
+  end if;
   if (coalesce(p.floor, 0), coalesce(p.ceiling, 0), coalesce(p.hot_floor, 0), coalesce(p.hot_ceiling, 0))
-    = ((p_pool ->> 'floor')::integer, (p_pool ->> 'ceiling')::integer, (p_pool ->> 'hot_floor')::integer,
-      (p_pool ->> 'hot_ceiling')::integer) and exists (select from public.tenants where id = p_tenant_id) then
+    = (v_floor, v_ceiling, v_hot_floor, v_hot_ceiling)
+    and exists (select from public.tenants where id = p_tenant_id) then
     return jsonb_build_object('kind', 'already', 'at', p.updated_at);
   end if;
-  return public.put_pool_policy(p_tenant_id, p_region, (p_pool ->> 'floor')::integer,
-    (p_pool ->> 'ceiling')::integer, p_by, (p_pool ->> 'hot_floor')::integer, (p_pool ->> 'hot_ceiling')::integer)
+  return public.put_pool_policy(p_tenant_id, p_region, v_floor, v_ceiling, p_by, v_hot_floor, v_hot_ceiling)
     - 'tenant';
 end $$;
 comment on function public.ops_put_pool(uuid, text, jsonb, jsonb) is
-  'Sets a pool for an operator: p_pool {floor, ceiling, hot_floor, hot_ceiling}. Returns kind: updated, already, '
-  'limit_exceeded, not_found.';
+  'Sets a pool for an operator: p_pool {floor, ceiling, hot_floor, hot_ceiling}; a missing number stays as it is. Returns '
+  'kind: updated, already, limit_exceeded, floor_above_ceiling, not_found.';
 grant execute on function public.ops_put_pool(uuid, text, jsonb, jsonb) to orchestrator;
 
 create function app.retry_result(p_session_id uuid, p_by jsonb) returns jsonb

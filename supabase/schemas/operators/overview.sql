@@ -1,23 +1,22 @@
-create function app.start_figures(p_since timestamptz) returns jsonb
+create function app.start_figures(p_since timestamptz, p_budgets_ms jsonb) returns jsonb
 language sql stable set search_path = '' as $$
   select coalesce(jsonb_agg(to_jsonb(x) order by x.path), '[]') from (
     select p.path, count(*) as starts,
       round(percentile_cont(0.5) within group (order by p.start_ms)) as p50_ms,
       round(percentile_cont(0.95) within group (order by p.start_ms)) as p95_ms,
       round(percentile_cont(0.99) within group (order by p.start_ms)) as p99_ms, max(p.start_ms) as max_ms,
-      count(*) filter (where p.start_ms > case p.path when 'hot' then 100 when 'standby' then 2000 else 6000 end)
-        as slow
+      count(*) filter (where p.start_ms > (p_budgets_ms ->> p.path)::integer) as slow
     from public.session_phases p where p.ready_at > p_since and p.path is not null group by p.path) x
 $$;
-comment on function app.start_figures(timestamptz) is
+comment on function app.start_figures(timestamptz, jsonb) is
   'Returns for each path how many sessions became ready since then, percentiles of how long that took, ms, and how '
-  'many took longer than their path allows.';
+  'many took longer than p_budgets_ms allows for their path.';
 
-create function public.ops_overview() returns jsonb
+create function public.ops_overview(p_budgets_ms jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.fleet_gauges() || jsonb_build_object(
     'now', clock_timestamp(),
-    'starts', app.start_figures(clock_timestamp() - interval '1 hour'),
+    'starts', app.start_figures(clock_timestamp() - interval '1 hour', p_budgets_ms),
     'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
@@ -51,10 +50,11 @@ language sql stable security definer set search_path = '' as $$
         and b.carried_out_at is null),
     'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.failing_since is not null))
 $$;
-comment on function public.ops_overview() is
+comment on function public.ops_overview(jsonb) is
   'Returns the figures of the operators'' overview: fleet_gauges, and the starts and failures of the last hour, pools, '
-  'cost, orchestrators with their duties, drained regions and what the brake holds.';
-grant execute on function public.ops_overview() to orchestrator;
+  'cost, orchestrators with their duties, drained regions and what the brake holds. p_budgets_ms: how long a start may '
+  'take, by path.';
+grant execute on function public.ops_overview(jsonb) to orchestrator;
 
 create function public.ops_costs(p_days integer) returns jsonb
 language sql stable security definer set search_path = '' as $$

@@ -1,3 +1,4 @@
+import { auditOutcomes } from '@greenroom/shared/protocol/operators.ts';
 import type { OpsAuditEntry } from '../answers.ts';
 import { List, type ListOf } from '../list.tsx';
 import { Id, orDash, State, Title, When } from '../parts.tsx';
@@ -7,7 +8,7 @@ const list: ListOf<OpsAuditEntry> = {
   nothing: 'Nobody has done anything yet.',
   idOf: ({ id }) => String(id),
   filters: [
-    { name: 'outcome', label: 'Outcome', options: ['done', 'refused'] },
+    { name: 'outcome', label: 'Outcome', options: auditOutcomes },
     { name: 'actor', label: 'Who', placeholder: 'operator:kim' },
     { name: 'action', label: 'What', placeholder: 'session.end' },
     { name: 'target', label: 'On what', placeholder: 'id' },

@@ -1,3 +1,5 @@
+import { machineKinds } from '@greenroom/shared/protocol/operators.ts';
+import { machineStates } from '@greenroom/shared/session/states.ts';
 import type { Act } from '../acts.tsx';
 import type { OpsMachineRow } from '../answers.ts';
 import { megabytes, regionCodes, usd } from '../format.ts';
@@ -21,8 +23,6 @@ export const replaceOf = (rows: Stoppable[], onDone?: () => void): Act => ({
   ...(onDone ? { onDone } : {}),
 });
 
-const states = ['reserved', 'created', 'started', 'claimed', 'draining', 'destroying', 'destroyed'];
-
 const list: ListOf<OpsMachineRow> = {
   path: 'machines',
   nothing: 'No machine yet. One appears as soon as a session or a pool needs it.',
@@ -32,8 +32,8 @@ const list: ListOf<OpsMachineRow> = {
     { name: 'alive', label: 'Alive only', flag: true },
     { name: 'unwanted', label: 'Should be gone', flag: true },
     { name: 'lapsed', label: 'Worker not heard', flag: true },
-    { name: 'state', label: 'State', options: states, several: true },
-    { name: 'kind', label: 'Kind', options: ['session', 'standby', 'hot'] },
+    { name: 'state', label: 'State', options: machineStates, several: true },
+    { name: 'kind', label: 'Kind', options: machineKinds },
     { name: 'region', label: 'Region', options: regionCodes },
     { name: 'tenant', label: 'Tenant', placeholder: 'id' },
     { name: 'app', label: 'Fly app', placeholder: 'name' },

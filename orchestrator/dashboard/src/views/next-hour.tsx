@@ -83,7 +83,8 @@ function Tenants({ of: { tenants } }: { of: Forecast }) {
         label="Forecast by tenant"
         head={['Tenant', 'State', 'Due', 'Prepared', 'Creates a second', 'Will be late', 'Latest by', 'What to do']}
         rows={tenants.map((t) => {
-          const pool = pools.data?.data.find(({ tenant_id }) => tenant_id === t.tenant_id);
+          const region = t.advice_region;
+          const pool = pools.data?.data.find((one) => one.tenant_id === t.tenant_id && one.region === region);
           return [
             t.tenant_id,
             [
@@ -95,10 +96,10 @@ function Tenants({ of: { tenants } }: { of: Forecast }) {
               number(t.prepared),
               number(t.creates_per_second),
               number(t.late),
-              t.late > 0 && duration(t.worst_s * 1_000),
+              t.late > 0 && (t.worst_s === null ? 'never' : duration(t.worst_s * 1_000)),
               t.advice && (
                 <span key="a">
-                  {t.advice} {pool && <SetPool pool={pool} />}
+                  {t.advice} {region !== null && <SetPool pool={pool ?? { ...t, region }} />}
                 </span>
               ),
             ],

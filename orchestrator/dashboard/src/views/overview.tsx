@@ -1,3 +1,4 @@
+import { startBudgetsMs } from '@greenroom/shared/protocol/operators.ts';
 import { Link } from '@tanstack/react-router';
 import type { ReactNode } from 'react';
 import { ActButton } from '../acts.tsx';
@@ -134,7 +135,7 @@ function To({ link, children }: { link: string; children: ReactNode }) {
   );
 }
 
-function NeedsAttention({ overview: { attention, now, drains } }: { overview: Overview }) {
+function NeedsAttention({ overview: { attention, now } }: { overview: Overview }) {
   return (
     <section className="panel attention" aria-label="Needs attention" data-empty={attention.length === 0 || undefined}>
       <h2>Needs attention</h2>
@@ -152,7 +153,7 @@ function NeedsAttention({ overview: { attention, now, drains } }: { overview: Ov
                 {one.runbook && <span className="soft"> Runbook: {one.runbook}.</span>}
               </span>
               <span className="acts">
-                <Fix of={one} drains={drains} />
+                <Fix of={one} />
               </span>
             </li>
           ))}
@@ -163,9 +164,8 @@ function NeedsAttention({ overview: { attention, now, drains } }: { overview: Ov
 }
 
 /** A button that resolves it, or a link to where it can be resolved. */
-function Fix({ of: { code, link, sentence }, drains }: { of: Attention; drains: Overview['drains'] }) {
-  const drain = code === 'drained' ? drains.find(({ region }) => sentence.startsWith(region)) : undefined;
-  if (drain) return <ActButton act={openRegion(drain.region)} />;
+function Fix({ of: { code, link, region } }: { of: Attention }) {
+  if (code === 'drained' && region !== undefined) return <ActButton act={openRegion(region)} />;
   if (link === '/') return null;
   return <To link={link}>Show</To>;
 }
@@ -201,7 +201,7 @@ function Distribution<Row extends { count: number }>({
   );
 }
 
-const objectivesMs: Record<string, number> = { hot: 100, standby: 2_000, cold: 6_000 };
+const objectivesMs: Record<string, number> = startBudgetsMs;
 
 function Starts({ overview: { starts, ended } }: { overview: Overview }) {
   return (
@@ -210,7 +210,7 @@ function Starts({ overview: { starts, ended } }: { overview: Overview }) {
         label="Starts of the last hour by path"
         head={['Path', 'Starts', 'Half within', '95 % within', '99 % within', 'Slowest', 'Objective', 'Slow ones']}
         rows={starts.map(({ path, starts: count, slow, p50_ms, p95_ms, p99_ms, max_ms }) => {
-          const objective = objectivesMs[path] ?? 6_000;
+          const objective = objectivesMs[path] ?? startBudgetsMs.cold;
           return [
             path,
             [

@@ -51,21 +51,25 @@ export function PoolsView() {
 }
 
 const numbers = ['floor', 'ceiling', 'hot_floor', 'hot_ceiling'] as const;
-type Wanted = Record<(typeof numbers)[number], number>;
-const names: Wanted extends Record<infer Key, number> ? Record<Key & string, string> : never = {
+type Name = (typeof numbers)[number];
+type Wanted = Record<Name, number>;
+type PoolName = Pick<OpsPool, 'tenant_id' | 'tenant' | 'region'>;
+const names: Record<Name, string> = {
   ...{ floor: 'Floor', ceiling: 'Ceiling', hot_floor: 'Hot floor', hot_ceiling: 'Hot ceiling' },
 };
 
-export function SetPool({ pool }: { pool: OpsPool }) {
+/**
+ * Only numbers that the operator changed are sent: the others may have been changed by somebody else meanwhile.
+ * @param pool one without `floor` has not been set up yet
+ */
+export function SetPool({ pool }: { pool: PoolName & Partial<OpsPool> }) {
   const now: Wanted = {
-    floor: pool.floor,
-    ceiling: pool.ceiling,
-    hot_floor: pool.hot.floor,
-    hot_ceiling: pool.hot.ceiling,
+    ...{ floor: pool.floor ?? 0, ceiling: pool.ceiling ?? 0 },
+    ...{ hot_floor: pool.hot?.floor ?? 0, hot_ceiling: pool.hot?.ceiling ?? 0 },
   };
-  const [wanted, setWanted] = useState(now);
+  const [edited, setEdited] = useState<Partial<Wanted>>({});
   const details = useRef<HTMLDetailsElement>(null);
-  const isSame = numbers.every((name) => wanted[name] === now[name]);
+  const changed = Object.fromEntries(Object.entries(edited).filter(([name, value]) => value !== now[name as Name]));
   return (
     <details className="choices" name="choices" ref={details}>
       <summary>Change</summary>
@@ -77,23 +81,26 @@ export function SetPool({ pool }: { pool: OpsPool }) {
               type="number"
               min={0}
               max={10_000}
-              value={wanted[name]}
-              onChange={({ target }) => setWanted({ ...wanted, [name]: Number(target.value) })}
+              value={edited[name] ?? now[name]}
+              onChange={({ target }) => setEdited({ ...edited, [name]: Number(target.value) })}
             />
           </label>
         ))}
         <ActButton
-          disabled={isSame ? 'The pool already has these values.' : undefined}
+          disabled={Object.keys(changed).length === 0 ? 'The pool already has these values.' : undefined}
           act={{
             ...{ verb: 'Set pool', method: 'PUT' },
             on: [
               {
                 name: `of ${pool.tenant} in ${pool.region}`,
                 path: `pools/${pool.tenant_id}/${pool.region}`,
-                body: wanted,
+                body: changed,
               },
             ],
-            onDone: () => details.current?.removeAttribute('open'),
+            onDone: () => {
+              setEdited({});
+              details.current?.removeAttribute('open');
+            },
           }}
         />
       </div>

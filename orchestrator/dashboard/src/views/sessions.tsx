@@ -1,20 +1,11 @@
+import { startPaths } from '@greenroom/shared/protocol/operators.ts';
+import { sessionReasonNames } from '@greenroom/shared/session/reasons.ts';
+import { sessionStatuses } from '@greenroom/shared/session/states.ts';
 import type { Act } from '../acts.tsx';
 import type { SessionRow } from '../answers.ts';
 import { regionCodes, usd, words } from '../format.ts';
 import { List, type ListOf } from '../list.tsx';
 import { Age, IdLink, Ms, orDash, State, Title, When } from '../parts.tsx';
-
-const statuses = [
-  ...['scheduled', 'pending', 'provisioning', 'ready', 'connecting', 'in_progress', 'finalizing'],
-  ...['completed', 'disconnected', 'failed', 'expired', 'cancelled'],
-];
-const reasons = [
-  ...['worker_lost', 'boot_timeout', 'no_capacity', 'quota_exceeded', 'fly_refused', 'provider_auth_failed'],
-  ...['provider_rate_limited', 'provider_unavailable', 'call_not_established', 'transcript_incomplete'],
-  ...['internal_error', 'candidate_left', 'candidate_never_joined', 'candidate_silent', 'schedule_expired'],
-  ...['admission_timeout', 'operator_stopped', 'ended_by_platform', 'ended_by_candidate', 'interviewer_finished'],
-  ...['max_duration', 'consent_declined', 'consent_withdrawn'],
-];
 
 export const endOf = (rows: Array<{ session_id: string }>, onDone?: () => void): Act => ({
   verb: 'End',
@@ -47,9 +38,9 @@ const list: ListOf<SessionRow> = {
   filters: [
     { name: 'live', label: 'Live only', flag: true },
     { name: 'sort', label: 'Order', options: ['start'], any: 'newest first', names: { start: 'slowest start first' } },
-    { name: 'status', label: 'Status', options: statuses, several: true },
-    { name: 'reason', label: 'Reason', options: reasons, several: true },
-    { name: 'path', label: 'Path', options: ['hot', 'standby', 'cold'] },
+    { name: 'status', label: 'Status', options: sessionStatuses, several: true },
+    { name: 'reason', label: 'Reason', options: sessionReasonNames, several: true },
+    { name: 'path', label: 'Path', options: startPaths },
     { name: 'region', label: 'Region', options: regionCodes },
     { name: 'attempts', label: 'Attempts', options: ['2', '3'] },
     { name: 'slow_ms', label: 'Start at least', placeholder: 'ms' },

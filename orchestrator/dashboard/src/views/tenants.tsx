@@ -1,3 +1,4 @@
+import { tenantStatuses } from '@greenroom/shared/protocol/operators.ts';
 import type { OpsTenantRow } from '../answers.ts';
 import { number } from '../format.ts';
 import { List, type ListOf } from '../list.tsx';
@@ -7,7 +8,7 @@ const list: ListOf<OpsTenantRow> = {
   path: 'tenants',
   nothing: 'No tenant yet. An admin makes the first one with the API.',
   idOf: ({ tenant_id }) => tenant_id,
-  filters: [{ name: 'status', label: 'Status', options: ['active', 'suspended', 'removing', 'removed'] }],
+  filters: [{ name: 'status', label: 'Status', options: tenantStatuses }],
   columns: [
     {
       name: 'Tenant',

@@ -1,3 +1,4 @@
+import { retryableWork, workKinds, workStates } from '@greenroom/shared/protocol/operators.ts';
 import { type Act, ActButton } from '../acts.tsx';
 import type { OpsHold, OpsWork } from '../answers.ts';
 import { words } from '../format.ts';
@@ -5,12 +6,12 @@ import { List, type ListOf } from '../list.tsx';
 import { useLive } from '../live.tsx';
 import { Age, Id, IdLink, Loaded, orDash, Panel, Rows, State, Title, When } from '../parts.tsx';
 
-const retryable = ['result', 'recording', 'recording_deletion', 'hang_up'];
+const isRetryable = (kind: string): boolean => retryableWork.some((one) => one === kind);
 
 const retryOf = (rows: OpsWork[], onDone: () => void): Act => ({
   verb: 'Retry now',
   on: rows
-    .filter(({ kind }) => retryable.includes(kind))
+    .filter(({ kind }) => isRetryable(kind))
     .map(({ kind, id }) => ({ name: `${words(kind)} ${id.slice(0, 8)}`, path: 'retries', body: { kind, id } })),
   onDone,
 });
@@ -21,8 +22,8 @@ const list: ListOf<OpsWork> = {
   idOf: ({ key }) => key,
   acts: (rows, done) => [retryOf(rows, done)],
   filters: [
-    { name: 'kind', label: 'Kind', options: [...retryable, 'erasure', 'webhook'] },
-    { name: 'state', label: 'State', options: ['pending', 'running', 'failing', 'dead'], several: true },
+    { name: 'kind', label: 'Kind', options: workKinds },
+    { name: 'state', label: 'State', options: workStates, several: true },
     { name: 'tenant', label: 'Tenant', placeholder: 'id' },
   ],
   columns: [

@@ -1,5 +1,6 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { plainText, uuid } from '@greenroom/shared/protocol/common.ts';
+import { retryableWork } from '@greenroom/shared/protocol/operators.ts';
 import { z } from 'zod';
 import type { OperatorStore } from '../../database/operator-store.ts';
 import { gone } from '../reading/documents.ts';
@@ -14,12 +15,12 @@ export interface RetryWorkDeps {
 }
 
 interface Work {
-  kind: 'result' | 'recording' | 'recording_deletion' | 'hang_up';
+  kind: (typeof retryableWork)[number];
   id: string;
 }
 
 const work = z.strictObject({
-  kind: z.enum(['result', 'recording', 'recording_deletion', 'hang_up']),
+  kind: z.enum(retryableWork),
   id: plainText(300).min(1),
 });
 const nothing = z.strictObject({});

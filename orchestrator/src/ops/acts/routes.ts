@@ -1,5 +1,6 @@
 import type { FastifyPluginAsync } from 'fastify';
 import type { OperatorAccess } from '../../access/operators.ts';
+import type { RecordAudit } from '../../database/audit-store.ts';
 import type { OperatorStore } from '../../database/operator-store.ts';
 import { createMachineStopper, type StopMachinesDeps } from '../../fleet/stop-machines.ts';
 import type { FlyClient } from '../../fly/client.ts';
@@ -18,6 +19,7 @@ export interface ActsDeps extends StopMachinesDeps, Pick<SetRegionDeps, 'clock'>
   store: OperatorStore;
   fly: Pick<FlyClient, 'stop'>;
   rates: Rates;
+  audit: RecordAudit;
   refreshDrains: () => Promise<void>;
   onChange: (sessionId: string) => void;
 }

@@ -2,6 +2,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { uuid } from '@greenroom/shared/protocol/common.ts';
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import { z } from 'zod';
+import type { RecordAudit } from '../../database/audit-store.ts';
 import type { ActWhy, OperatorStore, OpsMachineRow } from '../../database/operator-store.ts';
 import type { Endings } from '../../fleet/ending.ts';
 import type { MachinesOfEnd } from '../../fleet/stop-machines.ts';
@@ -18,6 +19,7 @@ export interface StopMachineDeps {
   store: Pick<OperatorStore, 'machine' | 'stopMachine'>;
   endings: Pick<Endings, 'destroy'>;
   fly: Pick<FlyClient, 'stop'>;
+  audit: RecordAudit;
   stopMachines: (machines: MachinesOfEnd, evidence: string) => void;
   stopTimeoutMs: number;
 }
@@ -25,6 +27,8 @@ export interface StopMachineDeps {
 interface Body {
   replace: boolean;
 }
+type Stopped = Awaited<ReturnType<OperatorStore['stopMachine']>>;
+type Replacing = Extract<Stopped, { app_name: string }>;
 
 const params = z.object({ id: uuid });
 const body = z.strictObject({ replace: z.boolean().default(false) });
@@ -65,10 +69,36 @@ function planOf(machine: OpsMachineRow, { replace }: Body): Plan {
 }
 
 export function stopMachine(deps: StopMachineDeps): Act<{ id: string }, Body> {
-  const { store, endings, fly, stopMachines, stopTimeoutMs } = deps;
+  const { store, endings, fly, audit, stopMachines, stopTimeoutMs } = deps;
 
-  const carryOut = (result: Awaited<ReturnType<OperatorStore['stopMachine']>>, { actor, why }: ActWhy): void => {
-    const evidence = `${actor}: ${why}`;
+  /** Tells the worker to hand over. Nothing has changed if Fly refuses that, so the operator must know. */
+  const replace = async (
+    id: string,
+    { app_name: app, fly_machine_id: flyId }: Replacing,
+    by: ActWhy,
+  ): Promise<void> => {
+    if (flyId === null) return;
+    const { kind } = await fly.stop(app, flyId, 'SIGTERM', `${Math.ceil(stopTimeoutMs / 1_000)}s`);
+    if (kind === 'done') return;
+    const { why, ...whoAndWhere } = by;
+    await audit({
+      ...{ ...whoAndWhere, action: 'machine.replace', target: id, outcome: 'refused' },
+      details: { why, fly: kind },
+    });
+    if (kind === 'notFound')
+      throw new AppError('conflict', {
+        detail: 'Fly no longer has this machine. The reconciler replaces it by itself.',
+      });
+    throw new AppError('conflict', {
+      detail:
+        kind === 'ambiguous'
+          ? 'Fly did not confirm that it stops the machine. Look whether the interview moves; if not, try again.'
+          : `Fly refused to stop the machine (${kind}). The interview continues where it is. Try again later.`,
+    });
+  };
+
+  const carryOut = async (id: string, result: Stopped, by: ActWhy): Promise<void> => {
+    const evidence = `${by.actor}: ${by.why}`;
     switch (result.kind) {
       case 'not_found':
         throw gone('machine');
@@ -80,8 +110,7 @@ export function stopMachine(deps: StopMachineDeps): Act<{ id: string }, Body> {
         stopMachines(result.machines, evidence);
         break;
       case 'replacing':
-        if (result.fly_machine_id !== null)
-          void fly.stop(result.app_name, result.fly_machine_id, 'SIGTERM', `${Math.ceil(stopTimeoutMs / 1_000)}s`);
+        await replace(id, result, by);
         break;
       case 'stopped': {
         const { machine_id, app_name, fly_machine_id } = result;
@@ -101,7 +130,7 @@ export function stopMachine(deps: StopMachineDeps): Act<{ id: string }, Body> {
       if (wanted.replace && !serves(machine)) throw servesNothing();
       return planOf(machine, wanted);
     },
-    run: async ({ id }, { replace }, by) =>
-      carryOut(await store.stopMachine(id, replace, endingOf('operator_stopped'), by), by),
+    run: async ({ id }, wanted, by) =>
+      carryOut(id, await store.stopMachine(id, wanted.replace, endingOf('operator_stopped'), by), by),
   };
 }

@@ -1,6 +1,6 @@
+import { startBudgetsMs } from '@greenroom/shared/protocol/operators.ts';
 import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
 import type { OpsOverview } from '../../database/operator-store.ts';
-import { startBudgetsMs } from '../why/explain.ts';
 
 /**
  * What needs an operator now. Pure: the same figures give the same list, the most urgent first.
@@ -15,6 +15,8 @@ export interface Attention {
   link: string;
   /** File in docs/runbooks; null if there is none. */
   runbook: string | null;
+  /** The region that it concerns, if it is one. */
+  region?: string;
 }
 
 type Item = Attention | false;
@@ -128,7 +130,10 @@ function ofRest(o: OpsOverview): Item[] {
       ),
     o.webhooks_failing > 0 &&
       item('webhooks', false, `Deliveries to ${s(o.webhooks_failing, 'webhook')} fail.`, '/work?kind=webhook', null),
-    ...o.drains.map(({ region, why }) => item('drained', false, `${region} is drained: ${why}`, '/regions', null)),
+    ...o.drains.map(({ region, why }) => ({
+      ...item('drained', false, `${region} is drained: ${why}`, '/regions', null),
+      region,
+    })),
     o.orchestrators < 2 &&
       item(
         'orchestrators',

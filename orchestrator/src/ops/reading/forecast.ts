@@ -20,9 +20,11 @@ export interface ForecastTenant {
   prepared: number;
   due: number;
   late: number;
-  /** By how much the latest session would be late, s. */
-  worst_s: number;
+  /** By how much the latest session would be late, s. Null if nothing creates a machine for it. */
+  worst_s: number | null;
   advice: string | null;
+  /** The region whose pool the advice names. */
+  advice_region: string | null;
 }
 
 export interface Forecast {
@@ -60,19 +62,24 @@ export function lateness(due: TenantFacts['due'], prepared: number, perSecond: n
   return { late, worstS, missing };
 }
 
+const preparedOf = (pools: TenantFacts['pools']): number =>
+  pools.reduce((sum, { ready, building }) => sum + ready + building, 0);
+
 function forecastTenant(facts: TenantFacts, tenant: string, { buildMs }: ForecastOptions): ForecastTenant {
   const standby = facts.pools.filter(({ hot }) => !hot);
-  const prepared = standby.reduce((sum, { ready, building }) => sum + ready + building, 0);
+  const prepared = preparedOf(standby);
   const { late, worstS, missing } = lateness(facts.due, prepared, facts.creates_per_second, buildMs);
-  const [first] = facts.due;
+  const region = late === 0 ? undefined : facts.due[0]?.region;
+  const there = preparedOf(standby.filter((pool) => pool.region === region));
   const advice =
-    late === 0 || first === undefined
+    region === undefined
       ? null
-      : `Raise the floor of ${tenant}'s pool in ${first.region} to ${prepared + missing} now, or give it another Fly app.`;
+      : `Raise the floor of ${tenant}'s pool in ${region} to ${there + missing} now, or give it another Fly app.`;
   return {
     ...{ tenant_id: facts.tenant_id, tenant, creates_per_second: facts.creates_per_second, prepared },
     due: facts.due.reduce((sum, { sessions }) => sum + sessions, 0),
-    ...{ late, worst_s: Number.isFinite(worstS) ? Math.round(worstS) : 3_600, advice },
+    ...{ late, worst_s: Number.isFinite(worstS) ? Math.round(worstS) : null },
+    ...{ advice, advice_region: region ?? null },
   };
 }
 

@@ -1,4 +1,12 @@
 import { plainText, sessionReason, timestamp, uuid } from '@greenroom/shared/protocol/common.ts';
+import {
+  auditOutcomes,
+  machineKinds,
+  startPaths,
+  tenantStatuses,
+  workKinds,
+  workStates,
+} from '@greenroom/shared/protocol/operators.ts';
 import { regionCode } from '@greenroom/shared/protocol/platform-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { machineStates, sessionStatuses } from '@greenroom/shared/session/states.ts';
@@ -38,7 +46,7 @@ const sessionFilters = z.strictObject({
   reason: several(sessionReason).optional(),
   tenant: uuid.optional(),
   region: regionCode.optional(),
-  path: z.enum(['hot', 'standby', 'cold']).optional(),
+  path: z.enum(startPaths).optional(),
   attempts: z.coerce.number().int().min(1).max(100).optional(),
   slow_ms: z.coerce.number().int().min(0).max(86_400_000).optional(),
   from: timestamp.optional(),
@@ -66,7 +74,7 @@ const sessionsOf = ({
 const machineFilters = z.strictObject({
   ...{ alive: yes, unwanted: yes, lapsed: yes },
   state: several(z.enum(machineStates)).optional(),
-  kind: z.enum(['session', 'standby', 'hot']).optional(),
+  kind: z.enum(machineKinds).optional(),
   ...{ tenant: uuid.optional(), region: regionCode.optional(), app: word },
 });
 
@@ -86,7 +94,7 @@ const eventFilters = z.strictObject({
 });
 const auditFilters = z.strictObject({
   ...{ tenant: uuid.optional(), actor: word, action: word, target: word },
-  outcome: z.enum(['done', 'refused']).optional(),
+  outcome: z.enum(auditOutcomes).optional(),
 });
 
 /** A list of a log, newest first. */
@@ -108,10 +116,10 @@ const logOf = <Filter extends object>(
   show: (row) => row,
 });
 
-const tenantFilters = z.strictObject({ status: z.enum(['active', 'suspended', 'removing', 'removed']).optional() });
+const tenantFilters = z.strictObject({ status: z.enum(tenantStatuses).optional() });
 const workFilters = z.strictObject({
-  kind: z.enum(['result', 'recording', 'recording_deletion', 'hang_up', 'erasure', 'webhook']).optional(),
-  state: several(z.enum(['pending', 'running', 'failing', 'dead'])).optional(),
+  kind: z.enum(workKinds).optional(),
+  state: several(z.enum(workStates)).optional(),
   tenant: uuid.optional(),
 });
 const workPlace = z.object({ at: timestamp, key: plainText(300) });

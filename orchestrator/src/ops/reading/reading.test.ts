@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { OpsOverview } from '../../database/operator-store.ts';
 import { attentionOf } from './attention.ts';
-import { lateness } from './forecast.ts';
+import { forecastOf, lateness } from './forecast.ts';
 import { hourlyUsd } from './rates.ts';
 
 /** A fleet in which nothing needs an operator. */
@@ -49,6 +49,35 @@ test('sessions are late if no prepared machine is left and theirs cannot be buil
   // Within a minute, less 5 s for building, 55 machines are created.
   expect(lateness(due(0, 60), 0, 1, 5_000)).toMatchObject({ late: 5, missing: 5 });
   expect(lateness(due(1), 0, 0, 5_000).worstS).toBe(Number.POSITIVE_INFINITY);
+});
+
+test('a forecast names the region whose pool to raise, and knows when no machine can be created at all', () => {
+  const pool = (region: string, ready: number) => ({ region, hot: false, floor: 0, ceiling: 9, ready, building: 0 });
+  const facts = (perSecond: number) => ({
+    image: 'i',
+    tenants: [
+      {
+        ...{ tenant_id: 't', creates_per_second: perSecond, pools: [pool('iad', 2), pool('fra', 1)] },
+        due: [{ region: 'fra', due_in_ms: 1_000, sessions: 10 }],
+      },
+    ],
+  });
+  const of = (perSecond: number) => forecastOf([], facts(perSecond) as never, { buildMs: 5_000 }).tenants[0];
+  expect(of(1)).toMatchObject({ late: 7, worst_s: 11, advice_region: 'fra' });
+  expect(of(1)?.advice).toContain('in fra to 8 now');
+  expect(of(0)).toMatchObject({ late: 7, worst_s: null });
+  const [none] = forecastOf([], { image: 'i', tenants: [{ ...facts(1).tenants[0], due: [] }] } as never, {
+    buildMs: 5_000,
+  }).tenants;
+  expect(none).toBeUndefined();
+});
+
+test('a drained region is named by itself, not only in the sentence', () => {
+  const drains = [
+    { region: 'fra', why: 'a' },
+    { region: 'fra2', why: 'b' },
+  ] as never;
+  expect(attentionOf({ ...calm, drains }).map(({ region }) => region)).toEqual(['fra', 'fra2']);
 });
 
 test('the cost of serving, standby and hot machines is given separately', () => {

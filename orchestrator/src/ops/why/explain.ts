@@ -1,3 +1,4 @@
+import { startBudgetsMs } from '@greenroom/shared/protocol/operators.ts';
 import type { Phases } from '../../database/phases-store.ts';
 import { arrivalOf, callSegments, type Owner, type Segment, type StepName, startSegments } from './segments.ts';
 
@@ -40,8 +41,6 @@ export interface Explanation {
   segments: Segment[];
 }
 
-/** How long a session may take until it is ready. A scheduled one is prepared before it is due. */
-export const startBudgetsMs = { hot: 100, standby: 2_000, cold: 6_000, scheduled: 0 } as const;
 /** From the moment candidate and worker are there until the first words. */
 export const wordsMs = 3_000;
 /** A scheduled session that is ready this long after its time still counts as in time. */
