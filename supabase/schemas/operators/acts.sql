@@ -226,7 +226,7 @@ begin
     - 'tenant';
 end $$;
 comment on function public.ops_put_pool(uuid, text, jsonb, jsonb) is
-  'Sets a pool for an operator: p_pool {floor, ceiling, hot_floor, hot_ceiling}; a missing number stays as it is. Returns '
+  'Sets a pool for an operator: p_pool {floor, ceiling, hot_floor, hot_ceiling}; a missing number stays. Returns '
   'kind: updated, already, limit_exceeded, floor_above_ceiling, not_found.';
 grant execute on function public.ops_put_pool(uuid, text, jsonb, jsonb) to orchestrator;
 
