@@ -26,6 +26,7 @@ export function Correction({ line }: { line: TranscriptLine }) {
   if (line.speaker !== 'candidate') return null;
   const save = async (event: FormEvent) => {
     event.preventDefault();
+    if (state === 'sending') return;
     setState('sending');
     const isStored = await interview.correct(line, text?.trim() || null).catch(() => false);
     setState(isStored ? 'idle' : 'failed');
@@ -50,7 +51,7 @@ export function Correction({ line }: { line: TranscriptLine }) {
             onInput={({ currentTarget }) => setText(currentTarget.value)}
           />
           <p role="alert">{state === 'failed' ? messages.correctFailed : ''}</p>
-          <button type="submit" data-primary="" disabled={state === 'sending'}>
+          <button type="submit" data-primary="" aria-disabled={state === 'sending'}>
             {messages.save}
           </button>
           <button type="button" onClick={() => setText(null)}>

@@ -68,6 +68,7 @@ export const de: Messages = {
   reconnecting: 'Sie sind gerade nicht zu hören. Die Verbindung wird wiederhergestellt …',
   ending: 'Das Gespräch wird beendet …',
   ended: 'Das Gespräch ist beendet',
+  movedOn: 'Das Gespräch geht anderswo weiter',
   closing: 'Sie können diese Seite schließen.',
   turns: {
     listening: 'Hört zu',
@@ -122,6 +123,7 @@ export const de: Messages = {
   more: 'Mehr',
   close: 'Schließen',
   showClock: 'Uhr anzeigen',
+  readAloud: 'Worte des Interviewers vom Screenreader vorlesen lassen',
   timeLeft: (clock) => `Noch ${clock}`,
   timeGone: (share) =>
     share < 0.2

@@ -64,6 +64,7 @@ export const en: Messages = {
   reconnecting: 'You are not heard right now. Reconnecting by itself …',
   ending: 'Ending the interview …',
   ended: 'The interview is over',
+  movedOn: 'The interview goes on elsewhere',
   closing: 'You can close this page.',
   turns: {
     listening: 'Listening',
@@ -116,6 +117,7 @@ export const en: Messages = {
   more: 'More',
   close: 'Close',
   showClock: 'Show a clock',
+  readAloud: "Let my screen reader read the interviewer's words",
   timeLeft: (clock) => `${clock} left`,
   timeGone: (share) =>
     share < 0.2

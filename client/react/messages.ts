@@ -56,7 +56,6 @@ export interface Messages {
   waitingMachine: string;
   /** Waiting three times as long as usual. */
   waitingLong: string;
-  /** @param time by the candidate's clock */
   /** It is too early, and the candidate has not pressed `start`. */
   opensAt(time: string): string;
   /** It is too early, and the candidate has pressed `start`. */
@@ -66,6 +65,8 @@ export interface Messages {
   reconnecting: string;
   ending: string;
   ended: string;
+  /** Heading after the link was opened in another tab or on another device. */
+  movedOn: string;
   closing: string;
   turns: Record<Turn, string>;
   statusWords: Record<InterviewStatusWord, string>;
@@ -102,6 +103,8 @@ export interface Messages {
   more: string;
   close: string;
   showClock: string;
+  /** The switch that makes a screen reader announce the interviewer's lines. */
+  readAloud: string;
   /** @param clock minutes and seconds */
   timeLeft(clock: string): string;
   /** @param share of the whole time, 0–1 */

@@ -10,6 +10,7 @@ import {
   useStatus,
   useTranscript,
 } from './hooks.ts';
+import { timeOf } from './times.ts';
 
 /** The parts of the room, each usable alone inside `<InterviewProvider>`. */
 export interface PartProps {
@@ -191,7 +192,7 @@ export function EndButton({ className }: PartProps) {
 export function SavedBadge({ className }: PartProps) {
   const messages = useMessages();
   const { state, savedUpTo } = useSaving();
-  const time = savedUpTo === null ? null : new Date(savedUpTo).toLocaleTimeString(messages.lang);
+  const time = savedUpTo === null ? null : timeOf(savedUpTo, messages.lang);
   const saved = time === null ? '' : messages.savedUpTo(time);
   return (
     <span className={className} data-part="saved" data-state={state}>
@@ -230,8 +231,13 @@ interface LineProps {
 /** Drawn again only when the line itself has changed: an hour has hundreds of them. */
 const Line = memo(function Line({ line, Note }: LineProps) {
   const messages = useMessages();
+  const isReadable = line.final && line.speaker === 'ai';
   return (
-    <li className={`${line.speaker}${line.final ? '' : ' partial'}`} data-speaker={line.speaker}>
+    <li
+      className={`${line.speaker}${line.final ? '' : ' partial'}`}
+      data-speaker={line.speaker}
+      aria-live={isReadable ? undefined : 'off'}
+    >
       <b>{line.speaker === 'ai' ? messages.interviewer : messages.you}</b>
       {line.text}
       {Note && line.final && <Note line={line} />}
@@ -252,18 +258,26 @@ const Block = memo(
   ({ lines, Note }: BlockProps) => (
     <ol>
       {lines.map((line) => (
-        <Line key={`${line.ordinal}/${line.item_id}`} line={line} Note={Note} />
+        // A final line is a new element: screen readers announce additions more reliably than changed text.
+        <Line key={`${line.ordinal}/${line.item_id}/${line.final}`} line={line} Note={Note} />
       ))}
     </ol>
   ),
   isSameBlock,
 );
 
-/**
- * The conversation, following its newest line unless the candidate has scrolled up. Not read aloud: the candidate hears it.
- * @param Note what stands below each line; keep the same component
- */
-export function TranscriptPanel({ className, Note }: PartProps & { Note?: LineProps['Note'] }) {
+export interface TranscriptPanelProps extends PartProps {
+  /**
+   * True: a screen reader announces each finished line of the interviewer. What the candidate says is never announced.
+   * Default: false, because the candidate hears the interviewer's voice at the same time.
+   */
+  readAloud?: boolean;
+  /** What stands below each line; keep the same component. */
+  Note?: LineProps['Note'];
+}
+
+/** The conversation, following its newest line unless the candidate has scrolled up. */
+export function TranscriptPanel({ className, readAloud = false, Note }: TranscriptPanelProps) {
   const messages = useMessages();
   const lines = useTranscript();
   const panel = useRef<HTMLDivElement>(null);
@@ -290,7 +304,7 @@ export function TranscriptPanel({ className, Note }: PartProps & { Note?: LinePr
       className={className}
       data-part="transcript"
       role="log"
-      aria-live="off"
+      aria-live={readAloud ? 'polite' : 'off'}
       aria-label={messages.conversation}
       // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard
       tabIndex={0}

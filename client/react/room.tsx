@@ -4,6 +4,7 @@ import type { Ended, Interview, InterviewOptions, Invitation, Status } from '../
 import { CameraCheck, RecordingState, useEarlierRecordings, useRecording, VideoRecorder } from './camera.tsx';
 import { Correction } from './corrections.tsx';
 import { en } from './en.ts';
+import { useKeptFocus } from './focus.ts';
 import {
   InterviewContext,
   MessagesContext,
@@ -30,6 +31,7 @@ import {
   TypedAnswer,
 } from './parts.tsx';
 import { Rehearsal, SpeakerTest } from './sound-check.tsx';
+import { startOf } from './times.ts';
 
 /** The whole room: every screen, from the link to the last page. */
 export interface InterviewProviderProps {
@@ -80,13 +82,43 @@ function headingOf(screen: Screen, status: Status, withdrawn: boolean, messages:
   if (screen === 'consent') return messages.consentTitle;
   if (screen !== 'end') return undefined;
   if (withdrawn) return messages.withdrawn;
-  return status.name === 'ended' && status.reason === 'consent_declined' ? messages.declined : messages.ended;
+  return status.name === 'ended' ? endHeadingOf(status.reason, messages) : undefined;
 }
 
-const titleOf = (status: Status, messages: Messages, position: string): string => {
-  if (status.name === 'ended') return `${messages.ended} · ${position}`;
-  return status.name === 'live' ? `● ${position}` : position;
-};
+/** The heading of the last page; undefined: this browser knows of no interview that is over. */
+function endHeadingOf(reason: string, messages: Messages): string | undefined {
+  switch (reason) {
+    case 'consent_declined':
+      return messages.declined;
+    case 'opened_elsewhere':
+      return messages.movedOn;
+    case 'token_refused':
+    case 'unknown_session':
+      return undefined;
+    default:
+      return messages.ended;
+  }
+}
+
+/** The title of the page: what a candidate sees of it behind other tabs. */
+function titleOf(status: Status, messages: Messages, position: string): string {
+  const { statusWords } = messages;
+  switch (status.name) {
+    case 'idle':
+    case 'joining':
+      return position;
+    case 'waiting':
+    case 'connecting':
+      return `${statusWords.connecting} · ${position}`;
+    case 'live':
+    case 'ending':
+      return `● ${position}`;
+    case 'reconnecting':
+      return `${statusWords.disconnected} · ${position}`;
+    case 'ended':
+      return [endHeadingOf(status.reason, messages), position].filter(Boolean).join(' · ');
+  }
+}
 
 /** What the polite status region says: screens and troubles, never whose turn it is. */
 function statusText(status: Status, messages: Messages): string {
@@ -130,7 +162,9 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
   const [invitation, setInvitation] = useState<Invitation | null>(null);
   const [isConsentGiven, setConsentGiven] = useState(false);
   const [failed, setFailed] = useState(false);
+  const main = useRef<HTMLElement>(null);
   const heading = useRef<HTMLHeadingElement>(null);
+  useKeptFocus(main, heading);
   useEarlierRecordings();
 
   const look = (found = interview.look()) =>
@@ -155,7 +189,7 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
   const shown = withdrawn && screen === 'end' ? 'withdrawn' : screen;
   const before = useRef<string>(shown);
   useEffect(() => {
-    // Focus would fall to the body with the control that had it.
+    // Also when no control had it: the new screen is read from its beginning.
     if (before.current !== shown && before.current !== 'looking') heading.current?.focus();
     before.current = shown;
   }, [shown]);
@@ -175,7 +209,7 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
   const line =
     waitingLine(screen, status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem);
   return (
-    <main data-part="room" data-screen={screen}>
+    <main ref={main} data-part="room" data-screen={screen}>
       <header>
         <p className="brand">Greenroom</p>
         <h1 ref={heading} tabIndex={-1}>
@@ -260,12 +294,7 @@ function waitingLine(
   const isWaiting = status.name === 'waiting' && status.for === 'start_time';
   const isEarly = screen === 'lobby' && status.name === 'idle' && invitation?.joinable === false;
   if ((isWaiting || isEarly) && invitation?.startsAt) {
-    const starts = new Date(invitation.startsAt);
-    const isToday = starts.toDateString() === new Date().toDateString();
-    const at = starts.toLocaleString(messages.lang, {
-      timeStyle: 'short',
-      ...(isToday ? {} : { dateStyle: 'medium' as const }),
-    });
+    const at = startOf(invitation.startsAt, messages.lang);
     return isWaiting ? messages.waitingStart(at) : messages.opensAt(at);
   }
   const isStarting = (status.name === 'waiting' && status.for === 'machine') || status.name === 'connecting';
@@ -414,13 +443,22 @@ function Lobby({ invitation }: { invitation: Invitation }) {
   const messages = useMessages();
   const status = useStatus();
   const [checks, setChecks] = useState(false);
+  const checked = useRef<HTMLDivElement>(null);
+  // The button that opened the check is gone.
+  useEffect(() => {
+    if (checks) checked.current?.focus();
+  }, [checks]);
   // Why something was not possible is shown already.
   const check = () =>
     interview.checkMicrophone().then(
       () => setChecks(true),
       () => undefined,
     );
-  const start = () => void interview.join().catch(() => undefined);
+  // Not `disabled`: that would take the focus from the button that was just pressed.
+  const isStarted = status.name !== 'idle';
+  const start = () => {
+    if (!isStarted) interview.join().catch(() => undefined);
+  };
   return (
     <section data-part="lobby">
       <p>
@@ -431,7 +469,8 @@ function Lobby({ invitation }: { invitation: Invitation }) {
         {messages.recorded} {messages.stoppable}
       </p>
       {checks && (
-        <div data-part="check">
+        // biome-ignore lint/a11y/useSemanticElements: a fieldset is for a form
+        <div ref={checked} data-part="check" role="group" aria-label={messages.checkMicrophone} tabIndex={-1}>
           <span aria-hidden="true">{messages.microphoneLevel}</span>
           <MicrophoneMeter />
           <DeviceMenu />
@@ -441,7 +480,7 @@ function Lobby({ invitation }: { invitation: Invitation }) {
       )}
       {invitation.recordsVideo && <CameraCheck />}
       <div className="actions">
-        <button type="button" data-primary="" disabled={status.name !== 'idle'} onClick={start}>
+        <button type="button" data-primary="" aria-disabled={isStarted} onClick={start}>
           {messages.start}
         </button>
         {!checks && (
@@ -466,6 +505,7 @@ function Conversation({
 }: Pick<Withdrawable, 'withdrawing'> & { invitation: Invitation | null }) {
   const messages = useMessages();
   const status = useStatus();
+  const [readsAloud, setReadsAloud] = useState(false);
   return (
     <div data-part="conversation">
       <section data-part="stage" data-turn={status.name === 'live' ? status.turn : 'none'}>
@@ -474,13 +514,19 @@ function Conversation({
         <MicrophoneMeter />
         {invitation?.recordsVideo && <VideoRecorder autoStart />}
       </section>
-      <TranscriptPanel />
+      <TranscriptPanel readAloud={readsAloud} />
       <div data-part="bar">
         <RequestBar />
         <div data-part="controls">
           <MuteButton />
           <TypedAnswer startsOpen={invitation?.adjustments.typing ?? false} />
-          <More>{withdrawing}</More>
+          <More>
+            <label className="switch" data-part="read-aloud">
+              <input type="checkbox" checked={readsAloud} onChange={() => setReadsAloud(!readsAloud)} />
+              {messages.readAloud}
+            </label>
+            {withdrawing}
+          </More>
           <EndButton />
         </div>
       </div>
@@ -527,7 +573,17 @@ function HandOver() {
       (made) => setCode(`${made.code.slice(0, 3)} ${made.code.slice(3)}`),
       () => undefined,
     );
-  if (code) return <p className="notice">{messages.handOverCode(code)}</p>;
+  const shown = useRef<HTMLParagraphElement>(null);
+  // The button that showed the code is gone.
+  useEffect(() => {
+    if (code) shown.current?.focus();
+  }, [code]);
+  if (code)
+    return (
+      <p ref={shown} className="notice" tabIndex={-1}>
+        {messages.handOverCode(code)}
+      </p>
+    );
   return (
     <button type="button" data-part="hand-over" onClick={ask}>
       {messages.handOver}
@@ -537,8 +593,10 @@ function HandOver() {
 
 function End({ recordsVideo, withdrawing }: Withdrawable) {
   const messages = useMessages();
+  const status = useStatus();
   const { pending } = useSaving();
   const lines = useTranscript();
+  const goesOn = status.name === 'ended' && status.reason === 'opened_elsewhere';
   const text = lines
     .map((line) => `${line.speaker === 'ai' ? messages.interviewer : messages.you}: ${line.text}`)
     .join('\n\n');
@@ -556,7 +614,7 @@ function End({ recordsVideo, withdrawing }: Withdrawable) {
       )}
       {recordsVideo && <RecordingState />}
       {recordsVideo ? <ClosingWithRecording /> : <Closing />}
-      {lines.length > 0 && (
+      {lines.length > 0 && !goesOn && (
         <>
           <p>{messages.correctAbout}</p>
           <TranscriptPanel Note={Correction} />

@@ -2,6 +2,7 @@ import type { ClientMessage, ServerMessage } from '@greenroom/shared/protocol/so
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { memoryStore } from './entry-store.ts';
 import { createInterview } from './interview.ts';
+import { FakePage, FakeWakeLock } from './testing/fakes.ts';
 import type { CallPeer, Ended, InterviewOptions } from './types.ts';
 
 /** A WebSocket whose server is the test. */
@@ -582,6 +583,35 @@ describe('the end', () => {
     client.leave();
     await expect(client.join()).rejects.toMatchObject({ code: 'session_over' });
     expect(FakeSocket.all).toEqual([]);
+  });
+});
+
+describe('the screen', () => {
+  afterEach(() => vi.unstubAllGlobals());
+
+  test('it is kept on while the interview is live, also after the page was hidden, and no longer than that', async () => {
+    const [page, wakeLock] = [new FakePage(), new FakeWakeLock()];
+    vi.stubGlobal('document', page);
+    vi.stubGlobal('window', new EventTarget());
+    vi.stubGlobal('navigator', { wakeLock });
+    const { client, peers, server, ready, answer } = await begin();
+    await ready(1, false);
+    answer(1);
+    expect(wakeLock.held).toBe(0);
+    peers[0]?.state('connected');
+    await vi.advanceTimersByTimeAsync(0);
+    expect(wakeLock.held).toBe(1);
+    await wakeLock.locks[0]?.release();
+    page.show();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(wakeLock.held).toBe(1);
+    void client.end();
+    server().say({ type: 'session_ended', outcome: 'completed', reason: 'ended_by_candidate' });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(wakeLock.held).toBe(0);
+    page.show();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(wakeLock.held).toBe(0);
   });
 });
 

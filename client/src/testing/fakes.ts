@@ -70,6 +70,26 @@ export class FakeAudio extends EventTarget {
   }
 }
 
+/** `navigator.wakeLock`. The test releases its locks in the role of the browser. */
+export class FakeWakeLock {
+  readonly locks: Array<{ released: boolean; release(): Promise<void> }> = [];
+  refuses = false;
+  async request() {
+    if (this.refuses) throw new DOMException('no', 'NotAllowedError');
+    const lock = {
+      released: false,
+      release: async () => {
+        lock.released = true;
+      },
+    };
+    this.locks.push(lock);
+    return lock as unknown as WakeLockSentinel;
+  }
+  get held() {
+    return this.locks.filter(({ released }) => !released).length;
+  }
+}
+
 export const settled = async (): Promise<void> => {
   for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
 };
