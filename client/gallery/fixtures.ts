@@ -233,6 +233,7 @@ const others: Record<string, Fixture> = {
       ['[data-part=withdraw] [data-danger]', '[data-part=withdraw] > p:not(:empty)'],
     ],
   },
+  'ended-without-answer': { snapshot: { ...endedAs('candidate_left').snapshot, transcript: talk.slice(0, 1) } },
   'ended-one-left': endedAs('ended_by_candidate', 1),
   'ended-three-left': endedAs('ended_by_candidate', 3),
   'ended-correcting': { ...endedAs('ended_by_candidate'), press: [correcting] },

@@ -104,7 +104,13 @@ export const de: Messages = {
   savedUpTo: (time) => `Gespeichert bis ${time}`,
   saving: 'Wird gespeichert …',
   behind: 'Speichern verzögert sich',
-  allStored: 'Alle Ihre Antworten sind gespeichert.',
+  allStored: (count) =>
+    count === 0
+      ? 'Alles Gesagte ist gespeichert.'
+      : count === 1
+        ? 'Ihre Antwort ist gespeichert.'
+        : `Alle ${count} Antworten sind gespeichert.`,
+  nextStep: (organiser) => `${organiser} bekommt das Gespräch und sagt Ihnen, wie es weitergeht.`,
   onDevice: (count) =>
     count === 1
       ? 'Eine Antwort ist noch auf diesem Gerät: Bitte lassen Sie die Seite offen.'

@@ -100,7 +100,13 @@ export const en: Messages = {
   savedUpTo: (time) => `Saved up to ${time}`,
   saving: 'Saving …',
   behind: 'Saving is behind',
-  allStored: 'All your answers are stored.',
+  allStored: (count) =>
+    count === 0
+      ? 'Everything that was said is stored.'
+      : count === 1
+        ? 'Your answer is stored.'
+        : `All ${count} answers are stored.`,
+  nextStep: (organiser) => `${organiser} gets the conversation and will tell you what happens next.`,
   onDevice: (count) =>
     count === 1
       ? 'One answer is still on this device: please keep this page open.'

@@ -89,7 +89,10 @@ export interface Messages {
   savedUpTo(time: string): string;
   saving: string;
   behind: string;
-  allStored: string;
+  /** @param count number of the candidate's answers */
+  allStored(count: number): string;
+  /** On the last page of an interview that was completed. */
+  nextStep(organiser: string): string;
   onDevice(count: number): string;
   download: string;
   correctAbout: string;

@@ -239,7 +239,7 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
       )}
       {shown === 'end' && (
         <End
-          recordsVideo={invitation?.recordsVideo ?? false}
+          invitation={invitation}
           withdrawing={isConsentGiven && invitation ? <Withdraw invitation={invitation} /> : null}
         />
       )}
@@ -493,16 +493,13 @@ function Lobby({ invitation }: { invitation: Invitation }) {
   );
 }
 
-/** `withdrawing`: where the candidate can withdraw consent. */
-interface Withdrawable {
-  recordsVideo: boolean;
+interface WithInvitation {
+  invitation: Invitation | null;
+  /** Where the candidate can withdraw consent. */
   withdrawing: ReactNode;
 }
 
-function Conversation({
-  invitation,
-  withdrawing,
-}: Pick<Withdrawable, 'withdrawing'> & { invitation: Invitation | null }) {
+function Conversation({ invitation, withdrawing }: WithInvitation) {
   const messages = useMessages();
   const status = useStatus();
   const [readsAloud, setReadsAloud] = useState(false);
@@ -591,12 +588,21 @@ function HandOver() {
   );
 }
 
-function End({ recordsVideo, withdrawing }: Withdrawable) {
+function End({ invitation, withdrawing }: WithInvitation) {
+  const interview = useInterview();
   const messages = useMessages();
   const status = useStatus();
   const { pending } = useSaving();
   const lines = useTranscript();
   const goesOn = status.name === 'ended' && status.reason === 'opened_elsewhere';
+  const isCompleted = status.name === 'ended' && status.outcome === 'completed';
+  const recordsVideo = invitation?.recordsVideo ?? false;
+  const mustWait = goesOn || pending > 0;
+  // A page that was reloaded knows only what was said since.
+  useEffect(() => {
+    if (!mustWait) interview.readTranscript().catch(() => undefined);
+  }, [interview, mustWait]);
+  const answers = lines.filter(({ speaker, final }) => speaker === 'candidate' && final).length;
   const text = lines
     .map((line) => `${line.speaker === 'ai' ? messages.interviewer : messages.you}: ${line.text}`)
     .join('\n\n');
@@ -604,7 +610,8 @@ function End({ recordsVideo, withdrawing }: Withdrawable) {
     <section data-part="end">
       {lines.length > 0 && (
         <>
-          <p>{pending > 0 ? messages.onDevice(pending) : messages.allStored}</p>
+          <p>{pending > 0 ? messages.onDevice(pending) : messages.allStored(answers)}</p>
+          {isCompleted && invitation && <p>{messages.nextStep(invitation.organiser)}</p>}
           <p>
             <a href={`data:text/plain;charset=utf-8,${encodeURIComponent(text)}`} download="interview.txt">
               {messages.download}

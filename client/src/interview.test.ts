@@ -711,6 +711,24 @@ describe('a join link of an interview that is over', () => {
     expect(asked).toEqual(['GET /api/join', 'POST /api/join/correct', 'POST /api/join/correct']);
   });
 
+  test('reads the whole transcript, also what was said before the page was opened', async () => {
+    const entry = {
+      ...{ ordinal: 1, item_id: 'item_1', previous_item_id: null, speaker: 'candidate', text: 'I like Readies.' },
+      ...{ confidence: null, start_ms: 0, end_ms: 900, interrupted: false, verified: true },
+      ...{ correction: 'I like Redis.', sequence_number: 1 },
+    };
+    const empty = { ...entry, item_id: 'item_2', text: '' };
+    const { client, asked } = withAnswers({ ...looked, status: 'completed', ending }, { entries: [entry, empty] }, {});
+    await client.look();
+    expect(client.snapshot.transcript).toEqual([]);
+    expect(await client.readTranscript()).toBe(true);
+    expect(client.snapshot.transcript).toEqual([{ ...entry, final: true }]);
+    // An answer of something else changes nothing.
+    expect(await client.readTranscript()).toBe(false);
+    expect(client.snapshot.transcript).toHaveLength(1);
+    expect(asked).toEqual(['GET /api/join', 'GET /api/join/transcript', 'GET /api/join/transcript']);
+  });
+
   test('says how it ended when it is opened again', async () => {
     const { client } = withAnswers({ ...looked, status: 'cancelled', ending });
     const over: Ended[] = [];

@@ -415,6 +415,11 @@ export function createInterview(options: InterviewOptions): Interview {
       refreshSaving();
       return true;
     },
+    readTranscript: async () => {
+      const transcript = await entry?.transcript();
+      if (transcript && !snapshots.current.withdrawn) snapshots.update({ transcript });
+      return transcript !== undefined;
+    },
     correct: async (entry, correction) => {
       const isStored = await byLink().correct(entry, correction);
       const { transcript } = snapshots.current;

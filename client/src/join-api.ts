@@ -1,4 +1,4 @@
-import type { IceServer, WithdrawalEffect } from './types.ts';
+import type { IceServer, SpokenEntry, WithdrawalEffect } from './types.ts';
 
 /**
  * `/api/join` from the browser. An answer counts only if the service wrote it: JSON with the expected fields, or
@@ -68,6 +68,10 @@ export interface JoinApi {
   consent(invitation: Invitation, textVersion: string): Promise<JoinAnswer<{ given_at: string }>>;
   decline(invitation: Invitation): Promise<JoinAnswer<Ending>>;
   withdraw(invitation: Invitation): Promise<JoinAnswer<Ending>>;
+  /** After the end. */
+  transcript(
+    invitation: Invitation,
+  ): Promise<JoinAnswer<{ entries: Array<SpokenEntry & { correction: string | null }> }>>;
   correct(
     invitation: Invitation,
     entry: EntryId,
@@ -121,20 +125,18 @@ export function createJoinApi(origin: string, send: typeof fetch = (...request) 
       { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) },
       fields,
     );
+  const get = <T>(path: string, { session_id, code, browser }: Invitation, ...fields: string[]) =>
+    request<T>(
+      path,
+      {
+        headers: { 'greenroom-session': session_id, 'greenroom-invitation': code, 'greenroom-browser': browser },
+      },
+      fields,
+    );
   return {
     join: (invitation) => post('/api/join', invitation, 'join_token', 'websocket_url', 'interview_context'),
-    look: (invitation) =>
-      request(
-        '/api/join',
-        {
-          headers: {
-            'greenroom-session': invitation.session_id,
-            'greenroom-invitation': invitation.code,
-            'greenroom-browser': invitation.browser,
-          },
-        },
-        ['joinable', 'position', 'consent'],
-      ),
+    look: (invitation) => get('/api/join', invitation, 'joinable', 'position', 'consent'),
+    transcript: (invitation) => get('/api/join/transcript', invitation, 'entries'),
     handover: (invitation) => post('/api/join/handover', invitation, 'handover_code'),
     continueHere: (invitation, handover_code) => post('/api/join/continue', { ...invitation, handover_code }, 'bound'),
     consent: (invitation, text_version) => post('/api/join/consent', { ...invitation, text_version }, 'given_at'),

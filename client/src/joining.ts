@@ -2,7 +2,7 @@ import { browserSecret, browserStorage } from './browser-storage.ts';
 import { startOf } from './invitation.ts';
 import { createJoinApi, type EntryId, type Invitation, type JoinAnswer, type Joined, type Looked } from './join-api.ts';
 import { InterviewError, type ProblemCode, type Problems } from './problems.ts';
-import type { Ended } from './types.ts';
+import type { Ended, TranscriptLine } from './types.ts';
 
 /** Turns a join link into a session that can be joined. Waits while the service is unavailable or it is too early. */
 export interface Joining {
@@ -16,6 +16,8 @@ export interface Joining {
   decline(): Promise<Ended>;
   /** Tries once, also after the end. Undefined: it could not be done now. */
   withdraw(): Promise<Ended | undefined>;
+  /** After the end, also after `stop()`: everything that is stored. Undefined: it could not be read now. */
+  transcript(): Promise<TranscriptLine[] | undefined>;
   /** Works after `stop()`, too. False if it could not be stored. */
   correct(entry: EntryId, correction: string | null): Promise<boolean>;
   /** Rejects with an `InterviewError` if waiting does not help. */
@@ -136,6 +138,13 @@ export function createJoining({ link, problems, fetch, onWaiting }: JoiningDeps)
       const { api, invitation } = read();
       const answer = await api.withdraw(invitation);
       return answer.kind === 'done' ? answer.body.ending : undefined;
+    },
+    transcript: async () => {
+      const { api, invitation } = read();
+      const answer = await api.transcript(invitation);
+      return answer.kind === 'done'
+        ? answer.body.entries.filter(({ text }) => text !== '').map((entry) => Object.freeze({ ...entry, final: true }))
+        : undefined;
     },
     correct: async (entry, correction) => {
       const { api, invitation } = read();

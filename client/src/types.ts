@@ -267,6 +267,11 @@ export interface Interview {
    */
   withdraw(): Promise<boolean>;
   /**
+   * After the interview, in the browser that joined: puts everything that is stored into `snapshot.transcript`, also what was
+   * said before this page was opened. Needs the join link. False if it could not be read.
+   */
+  readTranscript(): Promise<boolean>;
+  /**
    * After the interview: notes what the candidate really said in one of their own entries, beside its text. At most 2,000
    * characters; null removes the note. Needs the join link. False if it could not be stored.
    */

@@ -161,6 +161,24 @@ describe('the screens of the room', () => {
     expect(await page.evaluate(() => (window as unknown as GalleryWindow).drawn.length)).toBeGreaterThan(before);
   });
 
+  test('the captions follow the newest line, unless the candidate has scrolled up', async () => {
+    const { page } = gallery;
+    await gallery.show('live-listening');
+    const log = page.getByRole('log');
+    const belowView = () => log.evaluate((at) => at.scrollHeight - at.clientHeight - at.scrollTop);
+    await expect.poll(belowView).toBeLessThan(2);
+    await add(line(1, 'ai', 'A question that was just put.', true));
+    await log.getByText('just put').waitFor();
+    await expect.poll(belowView).toBeLessThan(2);
+    expect(await log.evaluate((at) => at.scrollTop)).toBeGreaterThan(0);
+    await log.evaluate((at) => at.scrollTo(0, 0));
+    await page.waitForTimeout(200);
+    await add(line(2, 'candidate', 'An answer meanwhile.', true));
+    await log.getByText('An answer meanwhile.').waitFor({ state: 'attached' });
+    await page.waitForTimeout(200);
+    expect(await log.evaluate((at) => at.scrollTop)).toBe(0);
+  });
+
   test('one more caption draws its own block of lines alone', async () => {
     const { page } = gallery;
     await gallery.show('live-listening');

@@ -5,7 +5,7 @@ import { type Browser, chromium, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
-import { expectStoredAsSaid, roomOf } from '../support/room.ts';
+import { allStored, expectStoredAsSaid, roomOf } from '../support/room.ts';
 import { platformOf, sessionBody } from '../support/session.ts';
 
 /** Messages to the candidate when the browser or the network fails. */
@@ -30,7 +30,7 @@ describe('a candidate’s browser in trouble', () => {
     const room = roomOf(page);
     await room.hasAnswered((await room.answers()) + 1);
     await room.end();
-    await room.waitFor('All your answers are stored.');
+    await room.waitFor(allStored);
     expect((await expectStoredAsSaid(stack, sessionId)).reason).toBe('ended_by_candidate');
   };
   const running = (page: Page) => page.getByText('The interview is running').waitFor({ timeout: 60_000 });

@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { browserArguments, browserPath } from '../../tools/demo/browser.ts';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import {
+  allStored,
   callsOf,
   expectStoredAsSaid,
   fakeDevice,
@@ -47,7 +48,7 @@ describe('a candidate', () => {
     await room.hasAnswered((await room.answers()) + 1);
     await room.isCalm();
     await room.end();
-    await room.waitFor('All your answers are stored.');
+    await room.waitFor(allStored);
     const ended = await expectStoredAsSaid(stack, session_id);
     expect([ended.status, ended.reason]).toEqual(['completed', 'ended_by_candidate']);
     return ended;
@@ -260,7 +261,7 @@ describe('a candidate', () => {
     await at.room.waitFor('About one minute is left.');
     expect(await at.room.ended()).toBe('completed/max_duration');
     await at.room.waitFor('The time is up.');
-    await at.room.waitFor('All your answers are stored.');
+    await at.room.waitFor(allStored);
     expect((await expectStoredAsSaid(stack, session.session_id)).reason).toBe('max_duration');
     await context.close();
   });

@@ -3,7 +3,7 @@ import { type Browser, launch, type Page } from 'puppeteer-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { countHeld, type Held } from '../support/leaks.ts';
-import { callsOf, expectStoredAsSaid } from '../support/room.ts';
+import { allStored, callsOf, expectStoredAsSaid } from '../support/room.ts';
 import { machinesOf, platformOf, sessionBody, until } from '../support/session.ts';
 
 /** Debian: `apt-get install firefox-esr`. Driven by WebDriver BiDi. */
@@ -65,7 +65,11 @@ describe.skipIf(!existsSync(executablePath))('the room in Firefox ESR', () => {
   };
   // The driver's own waits need `eval`, which the page's policy forbids.
   const text = (page: Page) => page.evaluate(() => document.body.textContent ?? '');
-  const shows = (page: Page, words: string) => until(words, async () => (await text(page)).includes(words));
+  const shows = (page: Page, words: string | RegExp) =>
+    until(String(words), async () => {
+      const shown = await text(page);
+      return typeof words === 'string' ? shown.includes(words) : words.test(shown);
+    });
   const start = async (page: Page) => {
     const button = await page.waitForSelector('[data-screen=lobby] button[data-primary]:not([disabled])', { timeout });
     await button?.click();
@@ -75,7 +79,7 @@ describe.skipIf(!existsSync(executablePath))('the room in Firefox ESR', () => {
   const completes = async (page: Page, sessionId: string, epoch: number) => {
     const end = () => page.evaluate(() => document.body.dataset.ended);
     expect(await until('it ends', end, 120_000)).toBe('completed/interviewer_finished');
-    await shows(page, 'All your answers are stored.');
+    await shows(page, allStored);
     const held = () => page.evaluate(() => (window as unknown as { held(): Held }).held());
     await until('nothing is held', async () => Object.values(await held()).every((count) => count === 0));
     await page.close();

@@ -21,6 +21,8 @@ const forms: { [K in keyof Messages as Messages[K] extends Function ? K : never]
   opensAt: (messages) => [messages.opensAt(anything)],
   waitingStart: (messages) => [messages.waitingStart(anything)],
   savedUpTo: (messages) => [messages.savedUpTo('14:03:21')],
+  allStored: (messages) => [0, 1, 5].map((count) => messages.allStored(count)),
+  nextStep: (messages) => [messages.nextStep(anything)],
   onDevice: (messages) => [1, 3].map((count) => messages.onDevice(count)),
   timeWarning: (messages) => [1, 5].map((minutes) => messages.timeWarning(minutes)),
   timeLeft: (messages) => [messages.timeLeft(anything)],

@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { type Relay, startRelay } from '../support/relay.ts';
-import { callsOf, expectStoredAsSaid, launchChromium, linesSaid, roomOf } from '../support/room.ts';
+import { allStored, callsOf, expectStoredAsSaid, launchChromium, linesSaid, roomOf } from '../support/room.ts';
 import { platformOf, sessionBody, until } from '../support/session.ts';
 
 /**
@@ -57,7 +57,7 @@ describe('a network that fails', () => {
     await room.waitFor('Saved up to');
     await room.isCalm();
     await room.end();
-    await room.waitFor('All your answers are stored.');
+    await room.waitFor(allStored);
     await page.context().close();
     const ended = await expectStoredAsSaid(stack, session_id);
     expect(ended).toMatchObject({ status: 'completed', reason: 'ended_by_candidate', epoch: 1 });
@@ -93,7 +93,7 @@ describe('a network that fails', () => {
       expect([ended.status, ended.reason]).toEqual(['disconnected', 'candidate_left']);
       relay.restore();
       await room.waitFor('The interview is over');
-      await room.waitFor('All your answers are stored.');
+      await room.waitFor(allStored);
       await page.context().close();
       await expectStoredAsSaid(stack, session_id);
       await browser.close();

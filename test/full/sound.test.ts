@@ -2,7 +2,7 @@ import type { LineFault } from '@greenroom/local-cloud/voice/line.ts';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
-import { callsOf, expectStoredAsSaid, launchChromium, roomOf } from '../support/room.ts';
+import { allStored, callsOf, expectStoredAsSaid, launchChromium, roomOf } from '../support/room.ts';
 import { platformOf, sessionBody, until } from '../support/session.ts';
 
 /** The audio between a candidate and the voice provider is bad, or flows in one direction only. */
@@ -60,7 +60,7 @@ describe('a candidate whose sound', () => {
     await room.hasAnswered((await room.answers()) + 1);
     await room.isCalm();
     await room.end();
-    await room.waitFor('All your answers are stored.');
+    await room.waitFor(allStored);
     const ended = await expectStoredAsSaid(stack, sessionId);
     expect([ended.status, ended.reason]).toEqual(['completed', 'ended_by_candidate']);
   };

@@ -31,8 +31,16 @@ async function heldInterview() {
      values ($1, $2, 1, 'item_1', 'candidate', 'I like Readies.', true)`,
     [session_id, acme.id],
   );
+  const own = (browser = 'the-candidates-browser') =>
+    world.send('/api/join/transcript', {
+      headers: {
+        'greenroom-session': session_id,
+        'greenroom-invitation': new URL(join_url).hash.slice(1),
+        'greenroom-browser': browser,
+      },
+    });
   const correct = (body: object) => at('/api/join/correct', { ordinal: 1, item_id: 'item_1', ...body });
-  return { session_id, correct };
+  return { session_id, correct, own };
 }
 const transcript = (id: string, format: string) =>
   world.send(`/api/sessions/${id}/transcript?format=${format}`, { as: acme.apiKey });
@@ -51,6 +59,18 @@ describe('a correction', () => {
     for (const format of ['text', 'vtt']) expect((await transcript(session_id, format)).text).toContain(line);
     expect((await correct({ correction: null })).json).toEqual({ corrected_at: null });
     expect((await transcript(session_id, 'text')).text).not.toContain('corrected');
+  });
+
+  test('is in the transcript that the candidate reads after the interview, in the browser that joined', async () => {
+    const { session_id, correct, own } = await heldInterview();
+    expect((await own()).json).toMatchObject({ status: 409, code: 'conflict' });
+    await world.send(`/api/sessions/${session_id}`, { method: 'DELETE', as: acme.apiKey });
+    await correct({ correction: 'I like Redis.' });
+    expect((await own()).json).toMatchObject({
+      session_id,
+      entries: [{ item_id: 'item_1', text: 'I like Readies.', correction: 'I like Redis.' }],
+    });
+    expect((await own('another-browser-here')).json).toMatchObject({ code: 'invitation_used' });
   });
 
   test('is refused when it is too long, empty, of an unknown entry, or from another browser', async () => {

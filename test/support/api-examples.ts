@@ -129,6 +129,9 @@ export async function* steps(
   yield platform('streamEvents', 200, { query: { after: '0' } });
   yield platform('streamSessionEvents', 200, { params: session });
   yield platform('endSession', 200, { params: session });
+  yield browser('getOwnTranscript', 200, {
+    headers: { ...invited, 'greenroom-session': session.id, 'greenroom-browser': phone.browser },
+  });
   yield browser('correctEntry', 200, {
     body: { ...phone, ordinal: 1, item_id: 'item_2', correction: 'A job queue on Postgres.' },
   });

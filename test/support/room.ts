@@ -63,9 +63,12 @@ export async function expectStoredAsSaid(stack: Stack, sessionId: string): Promi
   return ended;
 }
 
+/** On the last page: nothing is left on this device. */
+export const allStored = /answers? (are|is) stored\./;
+
 /** What a candidate sees and presses, in English. */
 export const roomOf = (page: Page) => {
-  const waitFor = (text: string) => page.getByText(text).first().waitFor({ timeout: 60_000 });
+  const waitFor = (text: string | RegExp) => page.getByText(text).first().waitFor({ timeout: 60_000 });
   const answers = page.locator('#transcript li[data-speaker=candidate]:not(.partial)');
   return {
     waitFor,

@@ -56,6 +56,10 @@ export function createFakeInterview(invitation: Invitation = anInvitation): Fake
       });
       return true;
     },
+    readTranscript: async () => {
+      noted('readTranscript');
+      return true;
+    },
     correct: async ({ item_id }, correction) => {
       noted(`correct ${item_id} ${correction}`);
       return true;

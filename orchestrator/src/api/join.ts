@@ -4,7 +4,7 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { iceServer, plainText, text, uuid } from '@greenroom/shared/protocol/common.ts';
 import { consentView, endingView, handoverCode, lookView, withdrawnView } from '@greenroom/shared/protocol/people.ts';
 import { interviewContext } from '@greenroom/shared/protocol/platform-api.ts';
-import { itemId, maxCorrection } from '@greenroom/shared/protocol/transcript.ts';
+import { itemId, maxCorrection, storedTranscriptEntry } from '@greenroom/shared/protocol/transcript.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { newSecret } from '@greenroom/shared/runtime/ids.ts';
 import { adjustmentsIn, extraTimeWithin } from '@greenroom/shared/session/adjustments.ts';
@@ -19,6 +19,7 @@ import { addressBlockOf, remoteAddressOf } from '../access/remote-address.ts';
 import { everybody } from '../access/route-access.ts';
 import type { PeopleStore } from '../database/people-store.ts';
 import type { SessionRow } from '../database/rows.ts';
+import type { SessionStore } from '../database/session-store.ts';
 import type { Readiness } from '../edge/readiness.ts';
 import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machines.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
@@ -57,6 +58,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'>, StopMac
     | 'correctEntry'
     | 'withdrawConsent'
   >;
+  sessions: Pick<SessionStore, 'transcript'>;
   browserTokens: Pick<BrowserTokens, 'mintJoin' | 'mintTranscript'>;
   noteRefusal: NoteRefusal;
   arrivals: Arrivals;
@@ -109,6 +111,7 @@ const handoverHashOf = (sessionId: string, code: string): string => sha256(`${se
 const consentQuery = z.strictObject({ session_id: uuid });
 const consentHeaders = z.looseObject({ 'greenroom-invitation': secret });
 const lookHeaders = consentHeaders.extend({ 'greenroom-session': uuid, 'greenroom-browser': secret.optional() });
+const boundHeaders = lookHeaders.required();
 const consentRequest = joinRequest.extend({ browser: secret, text_version: plainText(100).min(1) });
 
 // Any page may embed the candidate's components. Cookies are not used, so a request carries no ambient credential.
@@ -130,7 +133,17 @@ const correctionLimitBytes = bodyLimitBytes + 4 * maxCorrection;
 const refusals = { invalid: 'invitation_invalid', used: 'invitation_used', ended: 'session_ended' } as const;
 
 export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
-  const { people, publicUrl, browserTokens, noteRefusal, arrivals, perMinute, addressKey, transcriptUploadUrl } = deps;
+  const {
+    people,
+    sessions,
+    publicUrl,
+    browserTokens,
+    noteRefusal,
+    arrivals,
+    perMinute,
+    addressKey,
+    transcriptUploadUrl,
+  } = deps;
   const { links, readiness } = deps;
   const stopMachines = createMachineStopper(deps);
 
@@ -178,6 +191,7 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
       '/join/continue',
       '/join/consent',
       '/join/decline',
+      '/join/transcript',
       '/join/correct',
       '/join/withdraw',
     ])
@@ -408,6 +422,34 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
             detail: declined.kind === 'given' ? 'The candidate has consented.' : 'This session requires no consent.',
           });
         throw refuse(request, session_id, declined.kind);
+      },
+    );
+
+    app.get(
+      '/join/transcript',
+      {
+        config: everybody,
+        schema: {
+          summary: 'Show the candidate their own transcript',
+          description:
+            'After the interview, for the browser that joined, as long as the invitation is kept. A page that was reloaded during ' +
+            'the interview has shown only a part of it.',
+          security: [],
+          headers: boundHeaders,
+          response: { 200: z.object({ session_id: uuid, entries: z.array(storedTranscriptEntry) }) },
+        },
+      },
+      async (request) => {
+        const {
+          'greenroom-session': session_id,
+          'greenroom-invitation': code,
+          'greenroom-browser': browser,
+        } = request.headers;
+        const found = await links.use(session_id, code, () => people.look(session_id, sha256(code), sha256(browser)));
+        if (found.kind === 'invalid') throw refuse(request, session_id, 'invalid');
+        if (found.bound !== 'here') throw refuse(request, session_id, 'used');
+        if (!found.ending) throw new AppError('conflict', { detail: 'The transcript is shown after the interview.' });
+        return { session_id, entries: await sessions.transcript(session_id) };
       },
     );
 

@@ -113,6 +113,11 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   'GET /api/join/consent': { id: 'getConsent', tag: 'Join', codes: link },
   'POST /api/join/consent': { id: 'giveConsent', tag: 'Join', codes: [...link, 'conflict'] },
   'POST /api/join/decline': { id: 'declineConsent', tag: 'Join', codes: [...link, 'conflict'] },
+  'GET /api/join/transcript': {
+    id: 'getOwnTranscript',
+    tag: 'Join',
+    codes: ['invitation_invalid', 'invitation_used', 'conflict'],
+  },
   'POST /api/join/correct': { id: 'correctEntry', tag: 'Join', codes: [...link, 'not_found', 'conflict'] },
   'POST /api/join/withdraw': {
     id: 'withdrawConsent',
