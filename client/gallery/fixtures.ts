@@ -114,6 +114,16 @@ const problems: Record<ProblemCode, Fixture> = {
   storage_blocked: {},
 };
 
+/** Ends of interviews in which nothing was said. */
+const withoutWords = new Set([
+  ...['consent_declined', 'token_refused', 'unknown_session', 'candidate_never_joined', 'schedule_expired'],
+]);
+function endedAs(reason: string, pending = 0): Fixture {
+  const said = { ...live, saving: { state: 'saved', savedUpTo: at, pending } as const };
+  const status: Status = { name: 'ended', outcome: 'completed', reason, at };
+  return { snapshot: { ...(withoutWords.has(reason) ? {} : said), status } };
+}
+
 const filmed = { recordsVideo: true };
 const recordings: Record<RecordingSnapshot['state'], Record<string, Fixture>> = {
   off: {
@@ -144,16 +154,6 @@ const recordingProblems: Record<RecordingProblem, Fixture> = {
   storage_full: whileRecording,
   upload_refused: { ...whileRecording, recording: { state: 'failed' } },
 };
-
-/** Ends of interviews in which nothing was said. */
-const withoutWords = new Set([
-  ...['consent_declined', 'token_refused', 'unknown_session', 'candidate_never_joined', 'schedule_expired'],
-]);
-function endedAs(reason: string, pending = 0): Fixture {
-  const said = { ...live, saving: { state: 'saved', savedUpTo: at, pending } as const };
-  const status: Status = { name: 'ended', outcome: 'completed', reason, at };
-  return { snapshot: { ...(withoutWords.has(reason) ? {} : said), status } };
-}
 
 const consent = {
   ...{ textVersion: '2026-11', text: 'We record what you say and keep it for 90 days.', isGiven: false },
