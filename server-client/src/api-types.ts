@@ -328,6 +328,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/join/transcript": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show the candidate their own transcript
+         * @description After the interview, for the browser that joined, as long as the invitation is kept. A page that was reloaded during the interview has shown only a part of it.
+         */
+        get: operations["getOwnTranscript"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/join/correct": {
         parameters: {
             query?: never;
@@ -6407,6 +6427,194 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "unsupported_media_type";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    getOwnTranscript: {
+        parameters: {
+            query?: never;
+            header: {
+                "greenroom-invitation": string;
+                "greenroom-session": string;
+                "greenroom-browser": string;
+                /** @description The `etag` of an earlier answer: 304 while it has not changed. */
+                "if-none-match"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "session_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000005",
+                     *       "entries": [
+                     *         {
+                     *           "ordinal": 1,
+                     *           "item_id": "item_1",
+                     *           "previous_item_id": null,
+                     *           "speaker": "ai",
+                     *           "text": "What did you build last?",
+                     *           "confidence": null,
+                     *           "start_ms": 0,
+                     *           "end_ms": 2000,
+                     *           "interrupted": false,
+                     *           "verified": true,
+                     *           "correction": null,
+                     *           "sequence_number": 1
+                     *         },
+                     *         {
+                     *           "ordinal": 1,
+                     *           "item_id": "item_2",
+                     *           "previous_item_id": "item_1",
+                     *           "speaker": "candidate",
+                     *           "text": "A queue on Postgres.",
+                     *           "confidence": null,
+                     *           "start_ms": 3000,
+                     *           "end_ms": 5000,
+                     *           "interrupted": false,
+                     *           "verified": true,
+                     *           "correction": null,
+                     *           "sequence_number": 2
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": {
+                        /** Format: uuid */
+                        session_id: string;
+                        entries: {
+                            ordinal: number;
+                            item_id: string;
+                            previous_item_id: string | null;
+                            /** @enum {string} */
+                            speaker: "ai" | "candidate";
+                            text: string;
+                            /** @description 0–1, or null when the provider gave none. */
+                            confidence: number | null;
+                            start_ms: number | null;
+                            end_ms: number | null;
+                            /** @description True when it was cut off: the candidate interrupted it, or the voice provider did not finish it. */
+                            interrupted: boolean;
+                            /** @description False when only the browser reported the entry. */
+                            verified: boolean;
+                            /** @description What the candidate says they really said, when the text is wrong. Null: no correction. */
+                            correction: string | null;
+                            sequence_number: number;
+                        }[];
+                    };
+                };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `unsupported_version`: This version of the API is not supported. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unsupported_version";
+                    };
+                };
+            };
+            /** @description `not_acceptable`: The answer has none of the accepted forms. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_acceptable";
+                    };
+                };
+            };
+            /** @description `conflict`: The request conflicts with the current state. `invitation_used`: The invitation was used in another browser. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "conflict" | "invitation_used";
+                    };
+                };
+            };
+            /** @description `invitation_invalid`: The invitation is no longer valid. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invitation_invalid";
                     };
                 };
             };
