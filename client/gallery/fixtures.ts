@@ -196,7 +196,7 @@ const others: Record<string, Fixture> = {
   'check-devices': {
     snapshot: {
       devices: {
-        ...{ microphone: null, speaker: null, muted: false },
+        ...{ microphone: { kind: 'microphone', id: 'Headset (Bluetooth)', label: '' }, speaker: null, muted: false },
         all: ['Internal microphone', 'Headset (Bluetooth)'].map((label) => ({ kind: 'microphone', id: label, label })),
       },
     },

@@ -1,4 +1,5 @@
 import { type ComponentType, type FormEvent, memo, useEffect, useRef, useState } from 'react';
+import { actOf } from '../src/problems.ts';
 import type { TranscriptLine } from '../src/types.ts';
 import {
   useClock,
@@ -211,7 +212,14 @@ export function ProblemNotice({ className }: PartProps) {
   const problem = open === 'too_early' && status.name === 'waiting' ? null : open;
   const act = problem && messages.acts[problem];
   return (
-    <div id="problem" className={className} data-part="problem" role="alert" hidden={problem === null}>
+    <div
+      id="problem"
+      className={className}
+      data-part="problem"
+      data-act={problem ? actOf[problem] : undefined}
+      role="alert"
+      hidden={problem === null}
+    >
       <p>{problem && messages.problems[problem]}</p>
       {act && (
         <button type="button" onClick={() => interview.retry()}>
@@ -272,16 +280,18 @@ export interface TranscriptPanelProps extends PartProps {
    * Default: false, because the candidate hears the interviewer's voice at the same time.
    */
   readAloud?: boolean;
+  /** False: it begins at the first line and stays where the reader is. Default: true, it keeps the newest line in sight. */
+  follow?: boolean;
   /** What stands below each line; keep the same component. */
   Note?: LineProps['Note'];
 }
 
-/** The conversation, following its newest line unless the candidate has scrolled up. */
-export function TranscriptPanel({ className, readAloud = false, Note }: TranscriptPanelProps) {
+/** The conversation. It stops following its newest line while the candidate has scrolled up. */
+export function TranscriptPanel({ className, readAloud = false, follow = true, Note }: TranscriptPanelProps) {
   const messages = useMessages();
   const lines = useTranscript();
   const panel = useRef<HTMLDivElement>(null);
-  const follows = useRef(true);
+  const follows = useRef(follow);
   const list = useRef<HTMLDivElement>(null);
   // Its newest line stays in sight when the list grows, and when a notice above the panel makes the panel smaller.
   useEffect(() => {
@@ -296,7 +306,7 @@ export function TranscriptPanel({ className, readAloud = false, Note }: Transcri
   }, []);
   const onScroll = () => {
     const { current } = panel;
-    if (current) follows.current = current.scrollHeight - current.scrollTop - current.clientHeight < 48;
+    if (current && follow) follows.current = current.scrollHeight - current.scrollTop - current.clientHeight < 48;
   };
   return (
     <div

@@ -206,8 +206,9 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
 
   const problem = useProblem();
   const isLong = useIsLong(status);
-  const line =
-    waitingLine(screen, status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem);
+  const line = failed
+    ? ''
+    : (waitingLine(screen, status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem));
   return (
     <main ref={main} data-part="room" data-screen={screen}>
       <header>
@@ -517,11 +518,7 @@ function Conversation({ invitation, withdrawing }: WithInvitation) {
         <div data-part="controls">
           <MuteButton />
           <TypedAnswer startsOpen={invitation?.adjustments.typing ?? false} />
-          <More>
-            <label className="switch" data-part="read-aloud">
-              <input type="checkbox" checked={readsAloud} onChange={() => setReadsAloud(!readsAloud)} />
-              {messages.readAloud}
-            </label>
+          <More readsAloud={readsAloud} onReadAloud={setReadsAloud}>
             {withdrawing}
           </More>
           <EndButton />
@@ -531,8 +528,14 @@ function Conversation({ invitation, withdrawing }: WithInvitation) {
   );
 }
 
-/** What is seldom needed: devices, the clock, another device. */
-function More({ children }: { children: ReactNode }) {
+interface MoreProps {
+  readsAloud: boolean;
+  onReadAloud(readsAloud: boolean): void;
+  children: ReactNode;
+}
+
+/** What is seldom needed: the clock, captions read aloud, devices, another device. */
+function More({ readsAloud, onReadAloud, children }: MoreProps) {
   const messages = useMessages();
   const dialog = useRef<HTMLDialogElement>(null);
   const [showsClock, setShowsClock] = useState(false);
@@ -549,6 +552,10 @@ function More({ children }: { children: ReactNode }) {
         <label className="switch">
           <input type="checkbox" checked={showsClock} onChange={() => setShowsClock(!showsClock)} />
           {messages.showClock}
+        </label>
+        <label className="switch" data-part="read-aloud">
+          <input type="checkbox" checked={readsAloud} onChange={() => onReadAloud(!readsAloud)} />
+          {messages.readAloud}
         </label>
         <DeviceMenu />
         <HandOver />
@@ -624,7 +631,7 @@ function End({ invitation, withdrawing }: WithInvitation) {
       {lines.length > 0 && !goesOn && (
         <>
           <p>{messages.correctAbout}</p>
-          <TranscriptPanel Note={Correction} />
+          <TranscriptPanel follow={false} Note={Correction} />
         </>
       )}
       {withdrawing}
