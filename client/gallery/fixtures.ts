@@ -1,3 +1,4 @@
+import { sessionReasons } from '@greenroom/shared/session/reasons.ts';
 import { en } from '../react/en.ts';
 import { type ProblemCode, problemCodes } from '../src/problems.ts';
 import type { RecordingProblem, RecordingSnapshot } from '../src/recording-types.ts';
@@ -120,7 +121,8 @@ const withoutWords = new Set([
 ]);
 function endedAs(reason: string, pending = 0): Fixture {
   const said = { ...live, saving: { state: 'saved', savedUpTo: at, pending } as const };
-  const status: Status = { name: 'ended', outcome: 'completed', reason, at };
+  const outcome = Object.entries(sessionReasons).find(([name]) => name === reason)?.[1].outcome ?? 'disconnected';
+  const status: Status = { name: 'ended', outcome, reason, at };
   return { snapshot: { ...(withoutWords.has(reason) ? {} : said), status } };
 }
 
