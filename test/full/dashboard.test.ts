@@ -51,6 +51,7 @@ test('drains and opens a region, and the overview offers to undo it', async () =
 });
 
 test('changes one number of a pool, and leaves the others as another operator has just set them', async () => {
+  await shown.world.db.query('update public.tenants set max_standby = 100');
   const page = await shown.open('operator', '/pools');
   const row = page.getByRole('row', { name: 'Frankfurt' });
   await row.getByText('Change').click();
@@ -72,6 +73,7 @@ test('changes one number of a pool, and leaves the others as another operator ha
 });
 
 test('offers, for sessions that will be late, the pool of the region that the advice names', async () => {
+  await shown.world.db.query('update public.tenant_apps set creates_per_second = 0.01');
   const page = await shown.open('operator', '/next-hour');
   const row = page.getByRole('row', { name: /Raise the floor of acme's pool in fra/ });
   await row.getByText('Change').click();
