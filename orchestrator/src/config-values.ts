@@ -3,7 +3,7 @@ import { withoutEndSlashes } from '@greenroom/shared/runtime/environment.ts';
 import type { JWK } from 'jose';
 import { z } from 'zod';
 import { isNetwork } from './net/addresses.ts';
-import { type OperatorToken, readOperatorTokens } from './tokens/operator-tokens.ts';
+import { type OperatorRole, type OperatorToken, operatorRoles, readOperatorTokens } from './tokens/operator-tokens.ts';
 
 /**
  * Parsers for environment variables. Error messages never contain the value, because most values are secrets.
@@ -74,6 +74,19 @@ export const operatorTokens = z.string().transform((value, context): OperatorTok
   if ('tokens' in read) return read.tokens;
   context.addIssue({ code: 'custom', message: read.problem });
   return z.NEVER;
+});
+
+/** `group:role`, separated by commas. */
+export const groupRoles = z.string().transform((value, context): ReadonlyMap<string, OperatorRole> => {
+  const found = new Map<string, OperatorRole>();
+  for (const entry of value.split(',').map((part) => part.trim())) {
+    const at = entry.lastIndexOf(':');
+    const role = operatorRoles.find((name) => name === entry.slice(at + 1));
+    if (at > 0 && role) found.set(entry.slice(0, at), role);
+    else if (entry !== '')
+      context.addIssue({ code: 'custom', message: `must be group:role, with a role of ${operatorRoles.join(', ')}` });
+  }
+  return found;
 });
 
 /** Comma-separated networks in CIDR notation. */

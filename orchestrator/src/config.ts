@@ -8,8 +8,10 @@ import {
   variablesOf,
 } from '@greenroom/shared/runtime/environment.ts';
 import { z } from 'zod';
+import type { SignOnSettings } from './access/operator-sign-on.ts';
 import {
   flag,
+  groupRoles,
   httpUrl,
   httpUrls,
   iceServers,
@@ -69,6 +71,8 @@ const settings = {
     host: ['OPS_HOST', text.default('127.0.0.1')],
     /** Port of `/metrics`, the operators' API and the dashboard. Unset: they are not served. */
     port: ['OPS_PORT', optional(integer(0, 65_535))],
+    /** The URL at which operators' browsers reach the dashboard. Needed for OPERATOR_OIDC_ISSUER. */
+    url: ['OPS_URL', optional(httpUrl)],
   },
   keys: {
     db: ['DB_SIGNING_KEY', json(signingKey, 'a private EC P-256 JWK with a kid')],
@@ -85,6 +89,14 @@ const settings = {
   },
   access: {
     operators: ['OPERATOR_TOKENS', operatorTokens.default([])],
+    /** A provider with which operators sign in to the dashboard. Without an issuer: operators' tokens only. */
+    signOn: {
+      issuer: ['OPERATOR_OIDC_ISSUER', optional(httpUrl)],
+      clientId: ['OPERATOR_OIDC_CLIENT_ID', optional(text)],
+      clientSecret: ['OPERATOR_OIDC_CLIENT_SECRET', optional(text)],
+      scope: ['OPERATOR_OIDC_SCOPE', text.default('openid profile email groups')],
+      roles: ['OPERATOR_OIDC_ROLES', groupRoles.default(new Map())],
+    },
     /** Requests per minute. The same number may arrive in one burst. */
     perMinute: {
       key: ['API_CALLER_PER_MINUTE', integer(1, 10_000_000).default(6_000)],
@@ -152,6 +164,8 @@ function contradictionsOf({
   fly,
   supabase,
   keys,
+  access,
+  ops,
 }: ValuesOf<typeof settings>): Array<[variable: string, message: string]> {
   const found = misplacedKeys([
     ['FLY_API_TOKEN', fly.token, 'Fly'],
@@ -163,6 +177,17 @@ function contradictionsOf({
       'JOIN_SIGNING_KEYS',
       'must not contain the key of DB_SIGNING_KEY: its holder can mint any database role',
     ]);
+  const { issuer, clientId, clientSecret, roles } = access.signOn;
+  if (issuer !== null) {
+    const needed = [
+      ...([
+        ['OPERATOR_OIDC_CLIENT_ID', clientId !== null] as const,
+        ['OPERATOR_OIDC_CLIENT_SECRET', clientSecret !== null],
+      ] as const),
+      ...([['OPERATOR_OIDC_ROLES', roles.size > 0] as const, ['OPS_URL', ops.url !== null]] as const),
+    ] as const;
+    for (const [variable, isSet] of needed) if (!isSet) found.push([variable, 'is needed with OPERATOR_OIDC_ISSUER']);
+  }
   if (voice.calls === 'unified' && voice.provider === 'azure')
     found.push(['REALTIME_CALLS', 'must be two_step: Azure accepts calls with ephemeral credentials only']);
   if (voice.calls === 'unified' && !voice.standingKeyAccepted)
@@ -180,12 +205,23 @@ export const organisationOf = (oidcIssuer: string): string => oidcIssuer.slice(o
 
 export type Config = ReturnType<typeof readConfig>;
 
+/** Null without an issuer. `contradictionsOf` has checked that the rest is there. */
+function signOnOf({ access: { signOn }, ops }: ValuesOf<typeof settings>): SignOnSettings | null {
+  const { issuer, clientId, clientSecret, scope, roles } = signOn;
+  if (issuer === null) return null;
+  return {
+    ...{ issuer, clientId: clientId ?? '', clientSecret: clientSecret ?? '', scope, roles },
+    dashboardUrl: ops.url ?? '',
+  };
+}
+
 /** Reads the configuration. Throws a ConfigError that names every missing or wrong variable. */
 export function readConfig(environment: Record<string, string | undefined>) {
   const read = readSettings(settings, environment, contradictionsOf);
   const { apiKey, ...video } = read.video;
   return Object.freeze({
     ...read,
+    signOn: signOnOf(read),
     workerApiUrl: read.workerApiUrl ?? read.publicUrl,
     transcriptUploadUrl: read.transcriptUploadUrl ?? `${read.supabase.url}/functions/v1/interview-transcript`,
     fly: { ...read.fly, oidcIssuer: read.fly.oidcIssuer ?? `https://oidc.fly.io/${read.fly.org}` },

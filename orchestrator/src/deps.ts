@@ -3,6 +3,7 @@ import { newId } from '@greenroom/shared/runtime/ids.ts';
 import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import { claimedLifeMs } from '@greenroom/shared/session/deadlines.ts';
 import { createDoor } from './access/door.ts';
+import { createSignOn } from './access/operator-sign-on.ts';
 import { createOperatorAccess } from './access/operators.ts';
 import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
@@ -359,7 +360,10 @@ function operatorApiOf(
   const feed = createFleetFeed({ store, readOverview: () => readOverview({ store, rates }), clock, logger });
   return {
     ...{ clock, audit, fly, onChange, refreshDrains, store, rates, feed, stopping },
-    access: createOperatorAccess({ operators, vault, limits, noteRefusal, clock }),
+    access: createOperatorAccess({
+      ...{ operators, vault, limits, noteRefusal, clock },
+      signOn: config.signOn && createSignOn(config.signOn, { clock }),
+    }),
     phases: createPhasesStore(database),
     ...{ pool: fleet.planning.pool, endings: fleet.endings, stopTimeoutMs: deadlines.stopTimeoutMs },
     forecast: { buildMs: deadlines.standbyBuildMs },

@@ -68,8 +68,23 @@ export function SignedIn({ children }: { children: ReactNode }) {
   );
 }
 
+/** Why the sign-in provider led back without a sign-in. */
+const refusals: Record<string, string> = {
+  forbidden: 'None of your groups has a role here. Ask an admin.',
+  unauthenticated: 'You were not signed in. Try again.',
+  overloaded: 'The sign-in provider does not answer. Try again.',
+  rate_limited: 'Too many tries. Wait a minute.',
+};
+
 function SignIn() {
   const client = useQueryClient();
+  const { data: ways } = useQuery({
+    queryKey: ['ways'],
+    queryFn: ({ signal }) => get<{ oidc: boolean }>('sign-in/ways', signal),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+  const code = new URLSearchParams(location.search).get('sign_in');
+  const refused = code === null ? undefined : (refusals[code] ?? refusals.unauthenticated);
   const [problem, setProblem] = useState('');
   const submit = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -85,7 +100,19 @@ function SignIn() {
     <main className="gate">
       <title>Sign in · Greenroom</title>
       <h1>Greenroom</h1>
-      <p>For operators. Sign in with your token.</p>
+      <p>For operators.</p>
+      {refused !== undefined && (
+        <p role="alert" className="notice" data-tone="bad">
+          {refused}
+        </p>
+      )}
+      {ways?.oidc === true && (
+        <p>
+          <a className="sign-on" href="/ops/api/sign-in/oidc">
+            Sign in with your organisation
+          </a>
+        </p>
+      )}
       <form onSubmit={submit}>
         <label>
           Operator’s token

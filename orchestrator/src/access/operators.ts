@@ -13,6 +13,7 @@ import {
 } from '../tokens/operator-tokens.ts';
 import type { Vault } from '../tokens/vault.ts';
 import { bearerOf } from './bearer.ts';
+import { readPending, readSignedOn, type SignOn } from './operator-sign-on.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { NoteRefusal } from './refusals.ts';
 import { addressBlockOf, remoteAddressOf } from './remote-address.ts';
@@ -25,6 +26,7 @@ import { addressBlockOf, remoteAddressOf } from './remote-address.ts';
  * - The command sends the token with every request. The dashboard exchanges it once for a cookie, which holds the token's
  *   hash, encrypted, for 12 hours. The role is read from OPERATOR_TOKENS at each request: when a token is removed there, the
  *   cookies made with it are refused too.
+ * - Where a sign-in provider is configured, the dashboard's cookie may hold a sign-in of it instead (operator-sign-on.ts).
  * - A request that changes something and is authenticated by the cookie must carry a header that a form of another site
  *   cannot send.
  * - An address that sends more than 10 refused credentials a minute is answered with rate_limited.
@@ -33,9 +35,16 @@ export interface OperatorAccess {
   /** The operator of a request that was admitted. */
   of(request: FastifyRequest): Operator;
   /** Whether the credential of an admitted request would still be admitted with the same role or more. */
-  stands(request: FastifyRequest): boolean;
+  stands(request: FastifyRequest): Promise<boolean>;
   /** The value of the Set-Cookie header for this token. Throws AppError unauthenticated, rate_limited. */
   signIn(request: FastifyRequest, token: string): { cookie: string; operator: Operator };
+  /** Null: no sign-in provider is configured. */
+  signOn: {
+    /** Where to send the browser, and the Set-Cookie header that it must bring back. Throws AppError overloaded. */
+    begin(): Promise<{ location: string; cookie: string }>;
+    /** The Set-Cookie headers of the operator who comes back. Throws AppError unauthenticated, forbidden, rate_limited. */
+    complete(request: FastifyRequest): Promise<string[]>;
+  } | null;
   /** The value of the Set-Cookie header that signs out. */
   signOut: string;
   /** Register before the routes. */
@@ -47,6 +56,7 @@ export interface OperatorAccessDeps {
   vault: Pick<Vault, 'seal' | 'open'>;
   limits: Pick<RateLimits, 'draw'>;
   noteRefusal: NoteRefusal;
+  signOn: SignOn | null;
   clock: Pick<Clock, 'now'>;
 }
 
@@ -72,19 +82,29 @@ const sealContext = 'operator:cookie';
 /** Refused credentials per address and minute. Further ones are answered with `rate_limited`. */
 const perMinute = 10;
 
+/** Between leaving for the sign-in provider and coming back from it. */
+const pendingName = '__Host-greenroom-sign-in';
+const pendingS = 600;
+const pendingContext = 'operator:sign-in';
+/** Browsers drop a cookie that is longer. */
+const longestCookie = 4_000;
+
 const cookieOf = (value: string, maxAgeS: number): string =>
   `${cookieName}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; Secure; SameSite=Strict`;
+/** Not Strict: the browser sends it when it comes back from another site. */
+const pendingCookieOf = (value: string, maxAgeS: number): string =>
+  `${pendingName}=${value}; Path=/; Max-Age=${maxAgeS}; HttpOnly; Secure; SameSite=Lax`;
 
-const cookieIn = ({ headers }: FastifyRequest): string | undefined =>
+const cookieIn = ({ headers }: FastifyRequest, name = cookieName): string | undefined =>
   headers.cookie
     ?.split('; ')
-    .find((pair) => pair.startsWith(`${cookieName}=`))
-    ?.slice(cookieName.length + 1);
+    .find((pair) => pair.startsWith(`${name}=`))
+    ?.slice(name.length + 1);
 
 const isSafe = ({ method }: FastifyRequest): boolean => method === 'GET' || method === 'HEAD';
 
 export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
-  const { operators, vault, limits, noteRefusal, clock } = deps;
+  const { operators, vault, limits, noteRefusal, signOn, clock } = deps;
   const admitted = new WeakMap<FastifyRequest, Operator>();
 
   const refuse = (request: FastifyRequest, actor: string, code: 'unauthenticated' | 'forbidden', detail: string) => {
@@ -100,25 +120,34 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
     return new AppError('rate_limited', { retryAfterS: Math.max(1, Math.ceil(drawn.retryAfterMs / 1_000)) });
   };
 
-  const openCookie = (sealed: string): Operator | undefined => {
+  const unseal = (sealed: string, context: string): unknown => {
     try {
-      const { hash, until } = JSON.parse(vault.open(sealed, sealContext)) as { hash: string; until: number };
-      return until > clock.now() ? operatorOfHash(operators, Buffer.from(hash, 'hex')) : undefined;
+      return JSON.parse(vault.open(sealed, context));
     } catch {
       return undefined;
     }
   };
+  const openCookie = async (sealed: string): Promise<Operator | undefined> => {
+    const content = unseal(sealed, sealContext) as { hash?: string; until?: number } | undefined;
+    if (content?.hash !== undefined)
+      return Number(content.until) > clock.now()
+        ? operatorOfHash(operators, Buffer.from(content.hash, 'hex'))
+        : undefined;
+    const signedOn = readSignedOn(content);
+    const role = signedOn && (await signOn?.roleOf(signedOn));
+    return signedOn && role ? { actor: `operator:${signedOn.name}`, role } : undefined;
+  };
 
   /** The operator to whom the request's credential belongs. Undefined if it has none, or one that is not valid. */
-  const holderOf = (request: FastifyRequest): Operator | undefined => {
+  const holderOf = async (request: FastifyRequest): Promise<Operator | undefined> => {
     const token = bearerOf(request);
     if (token !== undefined) return operatorTokenForm.test(token) ? findOperator(operators, token) : undefined;
     const cookie = cookieIn(request);
     return cookie === undefined ? undefined : openCookie(cookie);
   };
 
-  const identify = (request: FastifyRequest): Operator => {
-    const operator = holderOf(request);
+  const identify = async (request: FastifyRequest): Promise<Operator> => {
+    const operator = await holderOf(request);
     if (bearerOf(request) !== undefined) {
       if (operator) return operator;
       throw refuse(request, 'unknown', 'unauthenticated', 'This is not the token of an operator.');
@@ -138,8 +167,8 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
     return operator;
   };
 
-  const admit = (request: FastifyRequest, wanted: OperatorRole): void => {
-    const operator = identify(request);
+  const admit = async (request: FastifyRequest, wanted: OperatorRole): Promise<void> => {
+    const operator = await identify(request);
     if (!roleIncludes(operator.role, wanted))
       throw refuse(
         ...([request, operator.actor, 'forbidden'] as const),
@@ -154,8 +183,8 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
       if (!operator) throw new Error(`${request.routeOptions.url} does not declare who may call it`);
       return operator;
     },
-    stands: (request) => {
-      const [then, now] = [admitted.get(request), holderOf(request)];
+    stands: async (request) => {
+      const [then, now] = [admitted.get(request), await holderOf(request)];
       return then !== undefined && now !== undefined && now.actor === then.actor && roleIncludes(now.role, then.role);
     },
     signIn: (request, token) => {
@@ -163,6 +192,29 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
       if (!operator) throw refuse(request, 'unknown', 'unauthenticated', 'This is not the token of an operator.');
       const content = { hash: hashOfToken(token).toString('hex'), until: clock.now() + cookieMs };
       return { cookie: cookieOf(vault.seal(JSON.stringify(content), sealContext), cookieMs / 1_000), operator };
+    },
+    signOn: signOn && {
+      begin: async () => {
+        const { location, pending } = await signOn.begin();
+        return { location, cookie: pendingCookieOf(vault.seal(JSON.stringify(pending), pendingContext), pendingS) };
+      },
+      complete: async (request) => {
+        const pending = readPending(unseal(cookieIn(request, pendingName) ?? '', pendingContext));
+        try {
+          if (!pending)
+            throw new AppError('unauthenticated', { detail: 'The sign-in took too long, or began elsewhere.' });
+          const signedOn = await signOn.complete(request.query as Record<string, unknown>, pending);
+          const sealed = vault.seal(JSON.stringify(signedOn), sealContext);
+          if (sealed.length > longestCookie)
+            throw new AppError('forbidden', { detail: "The provider's access token does not fit into a cookie." });
+          const seconds = Math.floor((signedOn.until - clock.now()) / 1_000);
+          return [pendingCookieOf('', 0), cookieOf(sealed, seconds)];
+        } catch (error) {
+          if (!(error instanceof AppError) || (error.code !== 'unauthenticated' && error.code !== 'forbidden'))
+            throw error;
+          throw refuse(request, 'unknown', error.code, error.detail);
+        }
+      },
     },
     signOut: cookieOf('', 0),
     register: (app) => {
@@ -172,7 +224,7 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
       });
       app.addHook('onRequest', async (request) => {
         const wanted = request.routeOptions.config?.operator;
-        if (wanted !== undefined && wanted !== 'anybody') admit(request, wanted);
+        if (wanted !== undefined && wanted !== 'anybody') await admit(request, wanted);
       });
     },
   };
