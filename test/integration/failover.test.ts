@@ -101,6 +101,11 @@ describe('fail-over', () => {
     const running = await begun();
     stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
     await expectWhole(running, 2);
+    const { rows } = await db.query(
+      "select data from public.session_events where session_id = $1 and type = 'session.failed_over'",
+      [running.interview.session.session_id],
+    );
+    expect(rows).toEqual([{ data: { epoch: 2 } }]);
   });
 
   test('a worker asked to stop hands over, and its successor continues', async () => {

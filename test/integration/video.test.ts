@@ -113,6 +113,15 @@ describe('recorded sessions', () => {
     ]);
     expect(session).toEqual({ video_recording_url: url });
     expect(await offers().of(id)).toBeUndefined();
+    const events = await database.sql(
+      "select type, data from public.session_events where session_id = $1 and type like 'video.%' order by id",
+      [id],
+    );
+    const data = { ordinal: 1, video_id: offer?.video_id };
+    expect(events).toEqual([
+      { type: 'video.open', data },
+      { type: 'video.done', data },
+    ]);
   });
 
   test('a recording is viewed by a one-time URL, new for each viewing and never stored', async () => {

@@ -2,8 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { startStack } from '../stack/stack.ts';
 import { type Benchmark, type Figure, median, percentile } from './figures.ts';
+import { neighboursWebhookMs } from './soak/fairness.ts';
+import { heartbeatCost } from './soak/heartbeats.ts';
 import { startLoad, type Timed } from './soak/load.ts';
-import { type Held, probe } from './soak/probe.ts';
+import { databaseBytes, type Held, probe, processorSecondsOf } from './soak/probe.ts';
 
 /**
  * `bench soak --minutes N`: a steady mix against the whole local cloud with two orchestrators. Nothing may grow: each figure of
@@ -86,6 +88,8 @@ export const soak: Benchmark = async (progress, { minutes }) => {
   try {
     const load = await startLoad(stack);
     await db.query('update public.tenant_apps set creates_per_second = 1000, create_burst = 1000');
+    const bytesBefore = await databaseBytes(db);
+    const usedBefore = processorSecondsOf(stack);
     const startedMs = performance.now();
     const untilMs = startedMs + minutes * 60_000;
     const held: Held[] = [];
@@ -100,10 +104,14 @@ export const soak: Benchmark = async (progress, { minutes }) => {
     }
     const endedMs = performance.now();
     await load.stop();
+    const usedS = processorSecondsOf(stack) - usedBefore;
+    const grownBytes = (await databaseBytes(db)) - bytesBefore;
     const missing = [...load.results].filter((id) => !load.delivered.has(id));
     await sleep(settleMs);
     const after = await probe(stack, db);
     const machines = stack.cloud.fly.machines().length;
+    const webhookMs = await neighboursWebhookMs(stack);
+    const heartbeatMs = await heartbeatCost(stack, db);
     for (const fault of load.faults.slice(0, 10)) progress(fault);
 
     const warmMs = startedMs + Math.max(leastWarmMs, (endedMs - startedMs) / 10);
@@ -112,11 +120,27 @@ export const soak: Benchmark = async (progress, { minutes }) => {
       { name: 'interviews with a result', value: load.results.size, unit: '', target: null, baseline: null },
       { ...none, name: 'interviews and requests that failed', value: load.faults.length },
       { ...none, name: 'results without their webhook', value: missing.length },
+      {
+        name: 'processor time of the orchestrators for an interview, its reads, events and webhooks',
+        ...{ value: (1_000 * usedS) / load.results.size, unit: 'ms', target: null, baseline: null },
+      },
+      {
+        name: 'processor time of a heartbeat over HTTP',
+        ...{ value: heartbeatMs, unit: 'ms', target: null, baseline: null },
+      },
+      {
+        name: 'database for an interview of two questions',
+        ...{ value: grownBytes / 1_024 / load.results.size, unit: 'KiB', target: null, baseline: null },
+      },
       ...growthOf(quartersOf(held, warmMs, endedMs)),
       ...latenciesOf(quartersOf(load.took, warmMs, endedMs)),
       { ...none, name: 'rows that should be gone, at most', value: Math.max(...held.map(({ owed }) => owed)) },
       { ...none, name: 'rows that should be gone, afterwards', value: after.owed },
       { ...none, name: 'machines that are left', value: machines },
+      {
+        name: 'webhook while 200 of another tenant hang, slowest of five',
+        ...{ value: Math.max(...webhookMs), unit: 'ms', target: 3_000, baseline: null },
+      },
     ];
   } finally {
     await db.end();

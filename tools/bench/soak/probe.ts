@@ -35,6 +35,19 @@ const owedRows = `
     + (select count(*) from public.idempotency_keys
       where sealed_answer is null and created_at < now() - interval '1 minute') as owed`;
 
+/** Processor time that the orchestrators have used since they started, s. The kernel counts in hundredths. */
+export const processorSecondsOf = ({ orchestrators }: Stack): number =>
+  orchestrators.reduce((total, { pid }) => {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return total + (Number(fields[11]) + Number(fields[12])) / 100;
+  }, 0);
+
+export async function databaseBytes(db: pg.Client): Promise<number> {
+  const { rows } = await db.query('select pg_database_size(current_database()) as bytes');
+  return Number(rows[0].bytes);
+}
+
 export async function probe(stack: Stack, db: pg.Client): Promise<Held> {
   const { rows } = await db.query(
     "select count(*)::int as n from pg_stat_activity where datname = current_database() and usename = 'authenticator'",
