@@ -62,21 +62,17 @@ function growthOf(held: Quarters<Held>): Figure[] {
  * quarter, the machine is slower, and the targets are higher.
  */
 function latenciesOf({ first, last }: Quarters<Timed>): Figure[] {
-  const controlOf = (part: Timed[]): number =>
-    median(part.filter(({ what }) => what === 'control').map(({ tookMs }) => tookMs));
-  const slower = Math.max(1, controlOf(last) / controlOf(first));
+  const of = (part: Timed[], what: string): number[] =>
+    part.filter((one) => one.what === what).map(({ tookMs }) => tookMs);
   return [...new Set([...first, ...last].map(({ what }) => what))].toSorted().flatMap((what) =>
     [50, 95].map((p): Figure => {
-      const of = (part: Timed[]): number =>
-        percentile(
-          part.filter((one) => one.what === what).map(({ tookMs }) => tookMs),
-          p,
-        );
+      const [before, after] = [of(first, what), of(last, what)];
+      const slower = Math.max(1, percentile(of(last, 'control'), p) / percentile(of(first, 'control'), p));
+      const baseline = percentile(before, p);
       // Of few requests the p95 is the slowest one: it is shown, and has no target.
-      const few = p === 95 && last.filter((one) => one.what === what).length < 100;
-      const baseline = of(first);
+      const few = p === 95 && Math.min(before.length, after.length) < 100;
       const target = few || what === 'control' ? null : baseline * mostLatency * slower;
-      return { name: `${what}, p${p}`, unit: 'ms', value: of(last), baseline, target };
+      return { name: `${what}, p${p}`, unit: 'ms', value: percentile(after, p), baseline, target };
     }),
   );
 }
