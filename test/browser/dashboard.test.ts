@@ -173,6 +173,14 @@ describe('the dashboard', () => {
     await close(page);
   });
 
+  test('shows on a map where sessions run, in words too', async () => {
+    const page = await shown.open('viewer');
+    const map = page.locator('.world');
+    await map.locator('[data-region="fra"] .busy').waitFor({ state: 'attached' });
+    await map.getByText(/Frankfurt \d+/).waitFor();
+    await close(page);
+  });
+
   test('closes the stream when its operator signs out', async () => {
     const page = await shown.open('operator');
     await isLive(page);

@@ -7,6 +7,7 @@ import { searchOf } from '../api.ts';
 import { cityOf, duration, number, plural, toneOf, usd, words } from '../format.ts';
 import { useLive } from '../live.tsx';
 import { Age, Id, Loaded, Ms, Panel, Rows, State, Title, When } from '../parts.tsx';
+import { World } from '../world.tsx';
 import { openRegion } from './regions.tsx';
 
 export function OverviewView() {
@@ -54,6 +55,9 @@ function Figures({ overview }: { overview: Overview }) {
           />
         </Panel>
       </div>
+      <Panel title="Regions">
+        <Loaded query={regions}>{({ data }) => <World regions={data} />}</Loaded>
+      </Panel>
       <Starts overview={overview} />
       <div className="columns">
         <Panel title="Pools" acts={<Link to="/pools">All pools</Link>}>

@@ -83,7 +83,7 @@ function ofStarts(o: OpsOverview): Item[] {
       item(
         'slow_starts',
         false,
-        `${path} starts are slow: 1 in 20 took longer than ${(p95_ms / 1_000).toFixed(1)} s.`,
+        `${path.charAt(0).toUpperCase()}${path.slice(1)} starts are slow: 1 in 20 took longer than ${(p95_ms / 1_000).toFixed(1)} s.`,
         `/sessions?sort=start&path=${path}`,
         'StartsBurning',
       ),
@@ -124,7 +124,7 @@ function ofRest(o: OpsOverview): Item[] {
       item(
         'dead_work',
         false,
-        `${s(dead, 'piece of work', 'pieces of work')} was given up and needs a decision.`,
+        `${s(dead, 'piece of work was', 'pieces of work were')} given up. Retry, or leave it.`,
         '/work?state=dead',
         'WorkDead',
       ),
