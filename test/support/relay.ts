@@ -32,12 +32,27 @@ export async function startRelay(target: () => URL): Promise<Relay> {
     socket.on('error', () => socket.destroy());
     socket.on('close', () => open.delete(socket));
   };
-  /** Does the work now, or later on a slow network. The order stays. */
-  const pass = (work: () => void) => {
-    if (state.name === 'slow') setTimeout(work, state.delayMs);
-    else work();
+  /** Does what one direction brings now, or later on a slow network. The order stays, also when the network gets better. */
+  const inOrder = () => {
+    const due: Array<{ atMs: number; work: () => void }> = [];
+    const next = () => {
+      const [first] = due;
+      if (first)
+        setTimeout(() => {
+          due.shift();
+          first.work();
+          next();
+        }, first.atMs - performance.now());
+    };
+    return (work: () => void) => {
+      const delayMs = state.name === 'slow' ? state.delayMs : 0;
+      if (delayMs === 0 && due.length === 0) return work();
+      due.push({ atMs: performance.now() + delayMs, work });
+      if (due.length === 1) next();
+    };
   };
   const pump = (from: Socket, to: Socket) => {
+    const pass = inOrder();
     from.on('data', (bytes) => pass(() => to.writable && to.write(bytes)));
     from.on('close', () => pass(() => to.destroySoon()));
     if (state.name === 'half_open') from.pause();
