@@ -326,7 +326,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
 }
 
 /** The dependencies of the worker API's routes. */
-function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, onChange }: Parts) {
+function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, readiness, onChange }: Parts) {
   const { config, deadlines, clock } = ground;
   const identities = createMachineIdentities({
     issuer: config.fly.oidcIssuer,
@@ -339,7 +339,7 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
   return {
     ...ground,
     ...{ identities, heartbeats, onChange, endings: fleet.endings, audit: door.auditRefusal },
-    hotWorkers: fleet.hotWorkers,
+    ...{ hotWorkers: fleet.hotWorkers, learnRoute: readiness.learn },
     ...{ providerAccess: tenancy.providerAccess, templates: tenancy.templates, videoOffers: video?.offers ?? null },
   };
 }

@@ -248,6 +248,31 @@ describe('the edge', () => {
     expect(reported).toEqual([flyId, flyId]);
   });
 
+  test('a route is kept for five seconds, so a second request does not read; a change of the session ends that', async () => {
+    const { tokens, url, world, readiness, clock } = await startEdge([makeRoute()]);
+    const token = await tokens.mintJoin(ids);
+    const ask = async () => (await connect(`${url}/${sessionId}?token=${token}`)).replay ?? '';
+    expect(await ask()).toContain(`instance=${flyId}`);
+    world.rows = [makeRoute({ fly_machine_id: 'd0moved', epoch: 2 })];
+    expect(await ask()).toContain(`instance=${flyId}`);
+    expect(world.reads).toBe(1);
+    clock.advance(5_001);
+    expect(await ask()).toContain('instance=d0moved');
+    world.rows = [makeRoute()];
+    readiness.notify(sessionId);
+    expect(await ask()).toContain(`instance=${flyId}`);
+    expect(world.reads).toBe(3);
+  });
+
+  test('a route learnt from a claim needs no read, and a failed replay reads again', async () => {
+    const { tokens, url, world, readiness } = await startEdge([makeRoute({ state_rank: 90, status: 'completed' })]);
+    readiness.learn(makeRoute());
+    const token = await tokens.mintJoin(ids);
+    expect((await connect(`${url}/${sessionId}?token=${token}`)).replay).toContain(`instance=${flyId}`);
+    expect(world.reads).toBe(0);
+    expect(await connect(`${url}/${sessionId}?token=${token}`, [], failed(flyId))).toMatchObject({ code: 4410 });
+  });
+
   test('a browser that asks for a silent worker is sent there once, and is told to wait when the worker is replaced', async () => {
     const { tokens, url, reported } = await startEdge([makeRoute({ silent: true })]);
     const token = await tokens.mintJoin(ids);

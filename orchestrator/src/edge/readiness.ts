@@ -10,6 +10,8 @@ import type { RouteRow } from '../database/rows.ts';
  * - One database read per poll answers all waiting requests of this process.
  * - A claim received by this process wakes the waiting requests at once. The poll finds claims received by
  *   others.
+ * - A route to a worker that was heard is kept for a few seconds, so an edge decision about it needs no database. It may be
+ *   out of date: the machine's worker then refuses the epoch, or the proxy cannot connect, and the route is read again.
  */
 export type Route =
   | { kind: 'unknown' }
@@ -18,15 +20,17 @@ export type Route =
   | { kind: 'waiting'; row: RouteRow };
 
 export interface Readiness {
-  /** Reads the current route. Throws DatabaseError. */
+  /** Reads the current route from the database. Throws DatabaseError. */
   resolve(sessionId: string): Promise<Route>;
   /**
    * Resolves when the session is served, ended or unknown, and after `limitMs` at the latest. Keeps trying
-   * while the database is unreachable. Undefined if the last read failed.
+   * while the database is unreachable. Undefined if the last read failed. The route may be `knownMs` old.
    */
   wait(sessionId: string, limitMs: number, signal?: AbortSignal): Promise<Route | undefined>;
-  /** Wakes the requests that wait for this session, because it may have changed. */
+  /** Wakes the requests that wait for this session, because it may have changed, and forgets its route. */
   notify(sessionId: string): void;
+  /** Keeps the route of a session whose worker has just been heard. */
+  learn(row: RouteRow): void;
   /** How many requests are waiting. */
   readonly waiting: number;
 }
@@ -38,6 +42,9 @@ export interface ReadinessDeps {
   logger: Logger;
 }
 
+/** How long a route to a worker is used without asking the database. */
+const knownMs = 5_000;
+
 export function routeOf(row: RouteRow | undefined): Route {
   if (row === undefined) return { kind: 'unknown' };
   if (row.state_rank >= sessionRanks.finalizing) return { kind: 'ended', row };
@@ -48,14 +55,31 @@ export function routeOf(row: RouteRow | undefined): Route {
 
 export function createReadiness({ routes, clock, pollMs, logger }: ReadinessDeps): Readiness {
   const waiters = new Map<string, Set<() => void>>();
+  const known = new Map<string, { route: Route; untilMs: number }>();
   let waiting = 0;
   let pollIsSet = false;
+
+  const keep = (sessionId: string, route: Route): Route => {
+    known.delete(sessionId);
+    const nowMs = clock.monotonicMs();
+    for (const [id, { untilMs }] of known) {
+      if (untilMs > nowMs) break; // The others were kept later.
+      known.delete(id);
+    }
+    if (route.kind === 'serving' && !route.row.silent) known.set(sessionId, { route, untilMs: nowMs + knownMs });
+    return route;
+  };
+
+  const knownRoute = (sessionId: string): Route | undefined => {
+    const kept = known.get(sessionId);
+    return kept !== undefined && kept.untilMs > clock.monotonicMs() ? kept.route : undefined;
+  };
 
   const read = createBatcher<string, Route>({
     maxBatch: 500,
     run: async (ids) => {
       const rows = new Map((await routes([...new Set(ids)])).map((row) => [row.session_id, row]));
-      return ids.map((id) => routeOf(rows.get(id)));
+      return ids.map((id) => keep(id, routeOf(rows.get(id))));
     },
   });
 
@@ -89,7 +113,7 @@ export function createReadiness({ routes, clock, pollMs, logger }: ReadinessDeps
 
   const look = async (sessionId: string): Promise<Route | undefined> => {
     try {
-      return await read(sessionId);
+      return knownRoute(sessionId) ?? (await read(sessionId));
     } catch (error) {
       logger.warn({ session_id: sessionId, error }, 'could not read whether the session is ready; will retry');
       return undefined;
@@ -116,7 +140,11 @@ export function createReadiness({ routes, clock, pollMs, logger }: ReadinessDeps
         waiting -= 1;
       }
     },
-    notify: wake,
+    notify: (sessionId) => {
+      known.delete(sessionId);
+      wake(sessionId);
+    },
+    learn: (row) => void keep(row.session_id, routeOf(row)),
     get waiting() {
       return waiting;
     },

@@ -1,8 +1,9 @@
 import type { MachineIdentity } from '@greenroom/shared/protocol/tokens.ts';
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import { sessionRanks } from '@greenroom/shared/session/states.ts';
 import type { Config } from '../config.ts';
-import type { ClaimRow } from '../database/rows.ts';
+import type { ClaimRow, RouteRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import type { DatabaseTokens } from '../tokens/database-tokens.ts';
 import type { Vault } from '../tokens/vault.ts';
@@ -22,6 +23,21 @@ export interface ClaimAnswerDeps {
   vault: Vault;
   templates: InterviewerTemplates;
 }
+
+/** The route to the worker that made this claim. */
+export const routeOfClaim = (
+  { session, machine_id }: Claimed,
+  { app_name, machine_id: fly_machine_id }: Pick<MachineIdentity, 'app_name' | 'machine_id'>,
+): RouteRow => ({
+  session_id: session.session_id,
+  tenant_id: session.tenant_id,
+  status: session.status,
+  state_rank: sessionRanks[session.status],
+  epoch: session.epoch,
+  machine_id,
+  machine_state: 'claimed',
+  ...{ app_name, fly_machine_id, unconfirmed: false, silent: false },
+});
 
 const unixMs = (time: string | null): number | null => (time === null ? null : Date.parse(time));
 

@@ -24,13 +24,13 @@ import type { Config } from '../config.ts';
 import type { RecordAudit } from '../database/audit-store.ts';
 import type { CallStore } from '../database/call-store.ts';
 import type { MachineStore } from '../database/machine-store.ts';
-import type { ClaimRow } from '../database/rows.ts';
+import type { ClaimRow, RouteRow } from '../database/rows.ts';
 import type { Endings } from '../fleet/ending.ts';
 import type { HotWorkers } from '../fleet/hot-workers.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import type { VideoOffers } from '../video/offers.ts';
 import { type CallOpenerDeps, createCallOpener } from '../voice/opening-calls.ts';
-import { answerClaim, type ClaimAnswerDeps } from './claims.ts';
+import { answerClaim, type ClaimAnswerDeps, routeOfClaim } from './claims.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { MachineIdentities } from './machine-identity.ts';
 
@@ -58,6 +58,8 @@ export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 
   logger: Logger;
   /** Called when a session's state may have changed. */
   onChange: (sessionId: string) => void;
+  /** Called with the route to a worker that has just claimed. */
+  learnRoute: (row: RouteRow) => void;
 }
 
 type Worker = WorkerClaims & { expiresAtMs: number };
@@ -168,6 +170,7 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         destroyLosers(claimed.losers, identity.machine_name);
         const answer = await answerClaim(claimed, identity, deps);
         onChange(session_id);
+        deps.learnRoute(routeOfClaim(claimed, identity));
         return answer;
       },
     );
