@@ -9,6 +9,7 @@ import { claimSession } from './lifecycle/claim.ts';
 import type { Identity } from './lifecycle/identity.ts';
 import type { Http } from './outside/http.ts';
 import { createOrchestrator, type Uptimes } from './outside/orchestrator.ts';
+import { preloadStore } from './outside/store.ts';
 import type { VoiceFactory } from './realtime/voice.ts';
 import type { AcceptUpgrade } from './room/upgrade.ts';
 
@@ -97,11 +98,17 @@ export function createWorker(deps: WorkerDeps): Worker {
   const onWaiting = (claimNow: () => void) => {
     log.info({}, 'hot: waiting for a session');
     hurry = claimNow;
-    // Needed for the first socket.
-    void import('jose');
   };
+  /** Needed for the first socket and the first write. The event loop is idle now. */
+  const onAsked = () =>
+    setImmediate(() => {
+      void import('jose');
+      preloadStore();
+    });
   const claimAndServe = async (): Promise<number> => {
-    const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, claimMs, waitMs, onWaiting });
+    const limits = { claimMs, waitMs };
+    const hooks = { onWaiting, onAsked };
+    const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, ...limits, ...hooks });
     if (over) return 0;
     if (result.kind === 'claimed') return serve(result.claim);
     if (result.kind === 'refused')

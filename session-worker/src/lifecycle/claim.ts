@@ -32,6 +32,8 @@ export interface ClaimDeps {
   claimMs: number;
   /** How long a hot worker goes on trying without an answer, ms. */
   waitMs: number;
+  /** Called once when the first claim is under way: time for work that is needed later. @default none */
+  onAsked?: () => void;
   /** Called once when the worker begins to wait for a session. @default none */
   onWaiting?: (hurry: () => void) => void;
   random?: () => number;
@@ -51,6 +53,11 @@ export async function claimSession(deps: ClaimDeps): Promise<ClaimResult> {
   let early = 0;
   let held: AbortController | undefined;
   let hurried = false;
+  let asked = false;
+  const onAsked = () => {
+    if (!asked) deps.onAsked?.();
+    asked = true;
+  };
   const hurry = () => {
     hurried = held !== undefined;
     held?.abort();
@@ -62,7 +69,7 @@ export async function claimSession(deps: ClaimDeps): Promise<ClaimResult> {
     hurried = false;
     held = mayHold ? wait : undefined;
     try {
-      return await tryOnce(deps, mayHold ? holdMs : 0, AbortSignal.any([limit.signal, wait.signal]));
+      return await tryOnce({ ...deps, onAsked }, mayHold ? holdMs : 0, AbortSignal.any([limit.signal, wait.signal]));
     } finally {
       held = undefined;
     }
@@ -112,7 +119,7 @@ function createLimit(clock: Clock, limitMs: number) {
 }
 
 async function tryOnce(
-  { identity, orchestrator, bootNonce, log }: ClaimDeps,
+  { identity, orchestrator, bootNonce, log, onAsked }: ClaimDeps & { onAsked: () => void },
   holdMs: number,
   signal: AbortSignal,
 ): Promise<Try> {
@@ -123,7 +130,9 @@ async function tryOnce(
     log.warn({ error }, 'no identity token yet');
     return { kind: 'again', status: 0 };
   }
-  const answer = await orchestrator.claim(token, bootNonce, holdMs, signal);
+  const asking = orchestrator.claim(token, bootNonce, holdMs, signal);
+  onAsked();
+  const answer = await asking;
   if (answer.kind === 'ok')
     return 'hold_ms' in answer.value
       ? { kind: 'pending', pending: answer.value }

@@ -13,8 +13,8 @@ import type { Http } from './http.ts';
  * - `fenced`: another machine serves the session; nothing more may be written.
  * - `unavailable`: try again later. `refused`: retrying this request is pointless. `tooMuch`: a smaller
  *   request may succeed.
- * - supabase-js is loaded by `warm`, or else with the first request. Loading it at boot would delay the
- *   candidate; loading it later could delay an SDP exchange.
+ * - supabase-js is loaded by `preloadStore`, while the orchestrator answers the claim, or else by the first request.
+ *   Loading it before the worker listens would delay the claim; loading it later could delay an SDP exchange.
  * - `append` succeeds only when the database function returns the ids of the entries, and `report` only when
  *   it returns the session's status: any other successful answer may come from something in between.
  */
@@ -32,7 +32,7 @@ export interface Report {
 }
 
 export interface Store {
-  /** Loads supabase-js in the background. A failure shows in the first request. */
+  /** Opens the database client in the background. A failure shows in the first request. */
   warm(): void;
   report(report: Report): Promise<StoreResult<unknown>>;
   /** Reports an action in the call that neither we nor the provider took. */
@@ -54,6 +54,14 @@ const storedLine = z.object({
   verified: z.boolean(),
 });
 export type StoredLine = z.output<typeof storedLine>;
+
+/** Loads supabase-js, and what it loads itself when the first client is made. A failure shows in the first request. */
+export const preloadStore = (): void =>
+  void import('@greenroom/shared/database/client.ts')
+    .then(({ createDatabase }) =>
+      createDatabase({ url: 'http://127.0.0.1', publishableKey: 'none', accessToken: () => '' }),
+    )
+    .catch(() => undefined);
 
 export interface StoreDeps {
   url: string;
