@@ -11,6 +11,7 @@ import {
   newTenant,
   servedSession,
   sessionRequest,
+  type TestSession,
   type TestTenant,
 } from './support/sessions.ts';
 
@@ -149,6 +150,49 @@ describe('session counters', () => {
     expect(counter).toBe(live);
     expect(live).toBeLessThanOrEqual(21);
     expect(live).toBeGreaterThanOrEqual(9);
+  });
+});
+
+describe('claim_sessions', () => {
+  const claimOf = ({ machineId, app }: Pick<TestSession, 'machineId' | 'app'>) => ({
+    machine_name: `gr-${machineId}`,
+    app_name: app,
+    fly_machine_id: `fly-${machineId.slice(0, 8)}`,
+    boot_nonce: 'boot-1',
+  });
+  const claims = async (batch: object[]): Promise<Answer[]> => {
+    const args = { p_claims: batch, p_lease_ms: 20_000, p_life_ms: 600_000 };
+    const { data, error } = await orchestrator.rpc('claim_sessions', args);
+    if (error) throw error;
+    return data;
+  };
+
+  test('each claim of a batch gets its own answer, in the order of the batch', async () => {
+    const tenant = await newTenant(db());
+    const [one, two] = [await newSession(db(), tenant), await newSession(db(), tenant)];
+    const answers = await claims([claimOf(two), { ...claimOf(one), machine_name: 'gr-nobody' }, claimOf(one)]);
+    expect(answers).toMatchObject([
+      { kind: 'claimed', session: { session_id: two.id, epoch: 1 } },
+      { kind: 'refused', why: 'unknown machine' },
+      { kind: 'claimed', session: { session_id: one.id, epoch: 1 } },
+    ]);
+  });
+
+  test('batches of the same claims in any order, beside heartbeats, do not deadlock, and every session has one epoch', async () => {
+    const tenant = await newTenant(db());
+    const sessions = await parallel(12, () => newSession(db(), tenant));
+    const all = sessions.map(claimOf);
+    const beats = sessions.map(({ machineId: machine_id }) => ({
+      ...{ machine_id, epoch: 1, presence: 'absent', unsaved_entries: 0 },
+    }));
+    const answers = await Promise.all([
+      ...Array.from({ length: 6 }, (_, n) => claims(n % 2 === 0 ? all : all.toReversed())),
+      ...Array.from({ length: 6 }, (_, n) =>
+        call(db(), 'record_heartbeats', { p_beats: n % 2 === 0 ? beats : beats.toReversed(), p_lease_ms: 20_000 }),
+      ),
+    ]);
+    const given = answers.slice(0, 6).flat() as Answer[];
+    expect(given.map(({ kind, session }) => [kind, session.epoch])).toEqual(given.map(() => ['claimed', 1]));
   });
 });
 

@@ -81,7 +81,7 @@ const acts = {
   claim: async (view: View, command: Command) => {
     const machine = machineOf(view, command);
     if (!machine) return undefined;
-    return call(db(), 'claim_session', {
+    return call(db(), 'app.claim_session', {
       ...{ p_machine_name: machine.name, p_app_name: machine.app_name, p_fly_machine_id: `fly-${machine.id}` },
       ...{ p_boot_nonce: `boot-${command.boot}`, p_lease_ms: 20_000, p_life_ms: 60_000 },
     });

@@ -39,7 +39,7 @@ test('a session that becomes ready has a row with the steps of its start, from t
     session.machineId,
   ]);
   await created(session, 1_500);
-  await call(db(), 'claim_session', {
+  await call(db(), 'app.claim_session', {
     p_machine_name: `gr-${session.machineId}`,
     p_app_name: session.app,
     p_fly_machine_id: `fly-${session.machineId.slice(0, 8)}`,
@@ -62,7 +62,7 @@ test('a session that becomes ready has a row with the steps of its start, from t
 
 test('the uptime of a host that several VMs share says nothing about the start of the VM', async () => {
   const session = await newSession(db(), await newTenant(db()));
-  await call(db(), 'claim_session', {
+  await call(db(), 'app.claim_session', {
     ...{ p_machine_name: `gr-${session.machineId}`, p_app_name: session.app, p_boot_nonce: 'boot' },
     ...{ p_fly_machine_id: 'fly-1', p_lease_ms: 20_000, p_life_ms: 600_000, p_vm_ms: 864_000_000, p_process_ms: 3 },
   });

@@ -108,7 +108,7 @@ describe('assigning standby machines', () => {
     const id = await standby(tenant);
     const { fly_machine_id } = await machineRow(id);
     const { session } = await create(tenant);
-    const answer = await call(db(), 'claim_session', {
+    const answer = await call(db(), 'app.claim_session', {
       p_machine_name: `gr-${id}`,
       p_app_name: tenant.app,
       p_fly_machine_id: fly_machine_id,

@@ -188,7 +188,7 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
 async function claimAll(stack: Stack): Promise<void> {
   const db = new pg.Client({ connectionString: stack.cloud.supabase.dbUrl });
   await db.connect();
-  await db.query(`select public.claim_session(name, app_name, fly_machine_id, 'boot', 3600000, 3600000)
+  await db.query(`select app.claim_session(name, app_name, fly_machine_id, 'boot', 3600000, 3600000)
     from public.machines where session_id is not null and claimed_at is null`);
   await db.end();
 }

@@ -108,7 +108,7 @@ export const edge: Benchmark = async (progress) => {
     // Claim the machines as their workers would.
     const db = new pg.Client({ connectionString: stack.cloud.supabase.dbUrl });
     await db.connect();
-    await db.query(`select public.claim_session(name, app_name, fly_machine_id, 'boot', 3600000, 3600000)
+    await db.query(`select app.claim_session(name, app_name, fly_machine_id, 'boot', 3600000, 3600000)
       from public.machines where session_id is not null`);
     await db.end();
     await world.end();

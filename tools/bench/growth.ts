@@ -77,7 +77,7 @@ async function round({ stack, db, world, took }: Side, longestId: string): Promi
   });
   const { session_id, join_token } = created as NonNullable<typeof created>;
   await db.query(
-    `select public.claim_session(name, app_name, coalesce(fly_machine_id, 'none'), 'boot', 3600000, 3600000)
+    `select app.claim_session(name, app_name, coalesce(fly_machine_id, 'none'), 'boot', 3600000, 3600000)
      from public.machines where session_id = $1`,
     [session_id],
   );

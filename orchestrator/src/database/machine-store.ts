@@ -3,6 +3,8 @@ import type { Directive, FinishRequest, WorkerCounts, WorkerPhases } from '@gree
 import type { MachineReason, SessionReason } from '@greenroom/shared/session/reasons.ts';
 import { machineStates } from '@greenroom/shared/session/states.ts';
 import { z } from 'zod';
+import { createBatcher } from './batch.ts';
+import { wasRolledBack } from './connection.ts';
 import type { LaunchParameters } from './launch.ts';
 import { type AliveRow, aliveRow, type ClaimRow, claimRow, directiveRow, type Intent, intentRow } from './rows.ts';
 
@@ -145,6 +147,30 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
     if (result.next) onAttempt(result.next);
     return result;
   };
+  /** Claims of machines that boot at the same time are answered together: claims of one burst would use every connection. */
+  const claim = createBatcher<Claim, ClaimRow>({
+    run: (claims) =>
+      call(
+        'claim_sessions',
+        {
+          p_claims: claims.map((one) => ({
+            machine_name: one.machineName,
+            app_name: one.appName,
+            fly_machine_id: one.flyMachineId,
+            boot_nonce: one.bootNonce,
+            image_digest: one.imageDigest ?? null,
+            vm_ms: one.vmMs ?? null,
+            process_ms: one.processMs ?? null,
+          })),
+          p_lease_ms: leaseMs,
+          p_life_ms: claimedLifeMs,
+        },
+        z.array(claimRow),
+      ),
+    maxBatch: 25,
+    concurrency: 2,
+    isolate: wasRolledBack,
+  });
 
   return {
     /** Takes due intents that no orchestrator holds. */
@@ -195,22 +221,7 @@ export function createMachineStore(database: Database, options: MachineStoreOpti
       if (result.kind === 'next') onAttempt(result.intent);
       return result.kind;
     },
-    claim: (claim: Claim): Promise<ClaimRow> =>
-      call(
-        'claim_session',
-        {
-          p_machine_name: claim.machineName,
-          p_app_name: claim.appName,
-          p_fly_machine_id: claim.flyMachineId,
-          p_boot_nonce: claim.bootNonce,
-          p_lease_ms: leaseMs,
-          p_life_ms: claimedLifeMs,
-          p_image_digest: claim.imageDigest ?? null,
-          p_vm_ms: claim.vmMs ?? null,
-          p_process_ms: claim.processMs ?? null,
-        },
-        claimRow,
-      ),
+    claim,
     /** A waiting hot worker's connection closed. False: its machine has a session, or it has claimed since. */
     recordHotLeft: (machineId: string, heardAt: string): Promise<boolean> =>
       call('record_hot_left', { p_machine_id: machineId, p_heard_at: heardAt }, z.boolean()),

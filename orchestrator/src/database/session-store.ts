@@ -153,6 +153,7 @@ export function createSessionStore(database: Database) {
 
   const create = createBatcher<NewSession, CreateResult>({
     run: (requests) => call('create_sessions', { p_requests: requests }, z.array(createResult)),
+    maxBatch: 100,
     isolate: wasRolledBack,
   });
   const findKeys = createBatcher<string, ApiKeyRow | undefined>({

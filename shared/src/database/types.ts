@@ -2331,20 +2331,7 @@ export type Database = {
         Args: { p_by: Json; p_changes: Json; p_id: string; p_if_updated_at?: string; p_tenant_id: string };
         Returns: Json;
       };
-      claim_session: {
-        Args: {
-          p_app_name: string;
-          p_boot_nonce: string;
-          p_fly_machine_id: string;
-          p_image_digest?: string;
-          p_lease_ms: number;
-          p_life_ms: number;
-          p_machine_name: string;
-          p_process_ms?: number;
-          p_vm_ms?: number;
-        };
-        Returns: Json;
-      };
+      claim_sessions: { Args: { p_claims: Json; p_lease_ms: number; p_life_ms: number }; Returns: Json };
       correct_entry: {
         Args: {
           p_browser_hash: string;

@@ -83,7 +83,7 @@ comment on function app.register_hot(public.machines, text, text, integer) is
   'earlier one, which holds nothing. Returns null if the machine was assigned or given up meanwhile, or is '
   'past its hard deadline.';
 
-create function public.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
+create function app.claim_session(p_machine_name text, p_app_name text, p_fly_machine_id text, p_boot_nonce text,
   p_lease_ms integer, p_life_ms integer,
   p_image_digest text default null, p_vm_ms double precision default null, p_process_ms double precision default null)
 returns jsonb language plpgsql security definer set search_path = '' as $$
@@ -139,15 +139,36 @@ begin
     'losers', v_losers,
     'directive', app.directive_of(s, m));
 end $$;
-comment on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
+comment on function app.claim_session(text, text, text, text, integer, integer, text, double precision,
   double precision) is
-  'Gives a booted worker its session at the next epoch; called by the worker API. The same nonce gets the same '
+  'Gives a booted worker its session at the next epoch. The same nonce gets the same '
   'answer again. The worker of a hot machine without a session is told to wait. Every other claim is refused with a '
   'reason (why); retry says that it may succeed in a moment. '
   'losers are attempts that claimed too late; that they will be destroyed is already committed. p_vm_ms and '
   'p_process_ms: for how long the VM and the worker''s process have run.';
-grant execute on function public.claim_session(text, text, text, text, integer, integer, text, double precision,
-  double precision) to orchestrator;
+
+create function public.claim_sessions(p_claims jsonb, p_lease_ms integer, p_life_ms integer) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+  v_names text[] := array(select c ->> 'machine_name' from jsonb_array_elements(p_claims) c);
+begin
+  -- Sessions before machines, each by id: two batches that lock the same rows cannot deadlock.
+  perform 1 from public.interview_sessions s
+    where s.id in (select m.session_id from public.machines m where m.name = any (v_names)) order by s.id for update;
+  perform 1 from public.machines m
+    where m.name = any (v_names)
+      or m.session_id in (select x.session_id from public.machines x where x.name = any (v_names))
+    order by m.id for update;
+  return (select jsonb_agg(app.claim_session(c ->> 'machine_name', c ->> 'app_name', c ->> 'fly_machine_id',
+      c ->> 'boot_nonce', p_lease_ms, p_life_ms, c ->> 'image_digest', (c ->> 'vm_ms')::double precision,
+      (c ->> 'process_ms')::double precision) order by n)
+    from jsonb_array_elements(p_claims) with ordinality as e (c, n));
+end $$;
+comment on function public.claim_sessions(jsonb, integer, integer) is
+  'Answers a batch of claims, each as app.claim_session does; called by the worker API. p_claims: an array of '
+  'machine_name, app_name, fly_machine_id, boot_nonce, and image_digest, vm_ms and process_ms or null. Returns the '
+  'answers in the same order.';
+grant execute on function public.claim_sessions(jsonb, integer, integer) to orchestrator;
 
 create function public.record_heartbeats(p_beats jsonb, p_lease_ms integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$

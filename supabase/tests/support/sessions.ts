@@ -85,7 +85,7 @@ export const claim = (
   { machineId, app }: Pick<TestSession, 'machineId' | 'app'>,
   nonce = 'boot-1',
 ): Promise<Answer> =>
-  call(db, 'claim_session', {
+  call(db, 'app.claim_session', {
     p_machine_name: `gr-${machineId}`,
     p_app_name: app,
     p_fly_machine_id: `fly-${machineId.slice(0, 8)}`,
