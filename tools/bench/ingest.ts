@@ -120,7 +120,7 @@ const memoryFigures = (measured: Measured[]): Figure[] => {
   });
   return [
     figure('resident memory after 1,000 turns', after(1_000), 'MB', 90),
-    { ...figure('the same before a forced collection', uncollected, 'MB', 0), target: null },
+    { ...figure('the same of one worker without forced collections', uncollected, 'MB', 0), target: null },
     figure('its growth since turn 250', after(1_000) - after(250), 'MB', 8),
     figure('its slope from turn 1,000 to 2,000', slopeKb(measured), 'KB/turn', 4),
   ];

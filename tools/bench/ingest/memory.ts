@@ -18,8 +18,8 @@ import { textOf } from './worker-of.ts';
  * Resident memory of bundled workers during an interview of 2,000 turns. Each is a real process between scripted peers. A turn
  * is a candidate's answer and a reply, word by word; each is acknowledged before the next turn.
  *
- * Every reading is the median of several workers, after a forced collection: garbage that V8 has not collected yet would
- * otherwise decide the figure. The readings without the collection are returned too.
+ * Every reading is the median of several workers, each after a forced collection: garbage that V8 has not collected yet would
+ * otherwise decide the figure. One more worker runs without forced collections, as a worker does in production.
  */
 const turns = 2_000;
 const everyTurns = 50;
@@ -35,7 +35,7 @@ export interface Measured {
   /** After every fiftieth turn. */
   turn: number;
   rssMb: number;
-  /** Before the collection. */
+  /** Of the worker without forced collections. */
   uncollectedMb: number;
 }
 
@@ -62,6 +62,8 @@ async function join(port: number, peers: Peers): Promise<Candidate> {
   candidate.say({ type: 'sdp_offer', sdp: offerSdp });
   await candidate.receives('sdp_answer');
   candidate.say({ type: 'call_connected', ordinal: 1 });
+  // The sideband is attached while the answer travels. Events before that would be lost.
+  while (peers.sidebands.length === 0) await sleep(5);
   return candidate;
 }
 
@@ -83,7 +85,8 @@ async function turn(n: number, peers: Peers, candidate: Candidate): Promise<void
   candidate.heard.length = 0;
 }
 
-async function measureOne(file: string, environment: Record<string, string>): Promise<Measured[]> {
+/** @returns resident memory after every fiftieth turn, MB */
+async function measureOne(file: string, environment: Record<string, string>, collects: boolean): Promise<number[]> {
   const peers = await startPeers();
   let child: ChildProcess | undefined;
   try {
@@ -102,14 +105,15 @@ async function measureOne(file: string, environment: Record<string, string>): Pr
     });
     await untilReady(port);
     const candidate = await join(port, peers);
-    const measured: Measured[] = [];
+    const measured: number[] = [];
     for (let n = 1; n <= turns; n += 1) {
       await turn(n, peers, candidate);
       if (n % everyTurns !== 0) continue;
-      const uncollectedMb = residentMb(child.pid);
-      child.kill('SIGUSR2');
-      await sleep(collectionMs);
-      measured.push({ turn: n, rssMb: residentMb(child.pid), uncollectedMb });
+      if (collects) {
+        child.kill('SIGUSR2');
+        await sleep(collectionMs);
+      }
+      measured.push(residentMb(child.pid));
     }
     candidate.socket.terminate();
     return measured;
@@ -128,15 +132,18 @@ export async function measureMemory(progress: (line: string) => void): Promise<M
   try {
     const { file } = await buildWorker(dir);
     const environment = await rehearse(file);
-    const all: Measured[][] = [];
-    for (let n = 0; n < workers; n += 1) all.push(await measureOne(file, environment));
-    const [first = []] = all;
-    return first.map(({ turn }, n) => {
-      const of = (what: 'rssMb' | 'uncollectedMb') => median(all.map((one) => one[n]?.[what] ?? Number.NaN));
-      const point = { turn, rssMb: of('rssMb'), uncollectedMb: of('uncollectedMb') };
-      if (shownTurns.includes(turn))
+    const all: number[][] = [];
+    for (let n = 0; n < workers; n += 1) all.push(await measureOne(file, environment, true));
+    const uncollected = await measureOne(file, environment, false);
+    return uncollected.map((uncollectedMb, n) => {
+      const point = {
+        turn: (n + 1) * everyTurns,
+        rssMb: median(all.map((one) => one[n] ?? Number.NaN)),
+        uncollectedMb,
+      };
+      if (shownTurns.includes(point.turn))
         progress(
-          `${turn} turns: ${point.rssMb.toFixed(1)} MB, ${point.uncollectedMb.toFixed(1)} MB before the collection (median of ${workers} workers)`,
+          `${point.turn} turns: ${point.rssMb.toFixed(1)} MB (median of ${workers} workers, collected), ${uncollectedMb.toFixed(1)} MB (one worker, not collected)`,
         );
       return point;
     });
