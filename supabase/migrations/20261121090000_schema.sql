@@ -1643,6 +1643,7 @@ create index audit_log_age on public.audit_log (tenant_id, created_at);
 -- - The functions ops_… return no names, no spoken text and none of a platform's own data.
 -- - A list is read by the key of its last row. Its function plans each call with the call's own values
 --   (force_custom_plan), so a filter that is not given costs nothing, and one that is given uses its index.
+-- - Rows since a time are found with now(): it is stable, so an index can be searched for it; clock_timestamp() is not.
 -- - An act and its audit entry are one transaction. p_by is {actor, remote_address, request_id, why}; the entry says
 --   what it was before and after.
 -- - A drained region gets no new machine, except for a session that may run nowhere else. Interviews there go on.
@@ -4943,6 +4944,8 @@ declare
   v_tenant uuid := (p_filter ->> 'tenant')::uuid;
   v_region text := p_filter ->> 'region';
   v_app text := p_filter ->> 'app';
+  -- An app has one tenant, and only the tenant has an index.
+  v_owner uuid := (select a.tenant_id from public.tenant_apps a where a.name = v_app);
   v_unwanted boolean := coalesce((p_filter ->> 'unwanted')::boolean, false);
   v_lapsed boolean := coalesce((p_filter ->> 'lapsed')::boolean, false);
   v_sessions uuid[] := app.texts_of(p_filter -> 'sessions');
@@ -4958,8 +4961,8 @@ begin
         or v_kind = 'standby' and m.session_id is null and not m.hot)
       and (v_tenant is null or m.tenant_id = v_tenant)
       and (v_region is null or m.region = v_region)
-      and (v_app is null or m.app_name = v_app)
-      and (not v_unwanted or app.is_unwanted(m))
+      and (v_app is null or m.tenant_id = v_owner and m.app_name = v_app)
+      and (not v_unwanted or m.state <> 'destroyed' and app.is_unwanted(m))
       and (not v_lapsed or m.state = 'claimed' and m.lease_expires_at < clock_timestamp())
       and (v_sessions is null or m.session_id = any (v_sessions))
       and (v_id is null or (m.reserved_at, m.id) < (v_at, v_id))
@@ -5003,11 +5006,11 @@ create function public.ops_overview(p_budgets_ms jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.fleet_gauges() || jsonb_build_object(
     'now', clock_timestamp(),
-    'starts', app.start_figures(clock_timestamp() - interval '1 hour', p_budgets_ms),
+    'starts', app.start_figures(now() - interval '1 hour', p_budgets_ms),
     'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
-        and s.completed_at > clock_timestamp() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
+        and s.completed_at > now() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
     'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
       select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
         sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null
@@ -5021,7 +5024,7 @@ language sql stable security definer set search_path = '' as $$
     'spend', (select jsonb_build_object(
       'today_usd', coalesce(sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd), 0),
       'today_prepared_usd', coalesce(sum(u.standby_cost_usd + u.hot_cost_usd), 0))
-      from public.machine_usage u where u.recorded_at >= date_trunc('day', clock_timestamp() at time zone 'UTC')
+      from public.machine_usage u where u.recorded_at >= date_trunc('day', now() at time zone 'UTC')
         at time zone 'UTC'),
     'duties', (select coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'holder', d.holder,
       'held', d.expires_at > clock_timestamp()) order by d.name), '[]') from public.duties d),
@@ -5049,7 +5052,7 @@ language sql stable security definer set search_path = '' as $$
     select (recorded_at at time zone 'UTC')::date as day, tenant_id, sum(cost_usd) as run_usd,
       sum(standby_cost_usd) as standby_usd, sum(hot_cost_usd) as hot_usd, count(*) as machines
     from public.machine_usage
-    where recorded_at >= (date_trunc('day', clock_timestamp() at time zone 'UTC') - make_interval(days => p_days - 1))
+    where recorded_at >= (date_trunc('day', now() at time zone 'UTC') - make_interval(days => p_days - 1))
       at time zone 'UTC' group by 1, 2)
   select jsonb_build_object(
     'days', (select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]') from (
@@ -5073,7 +5076,7 @@ language sql stable security definer set search_path = '' as $$
       (select t.slug from public.tenants t where t.id = s.tenant_id) as tenant,
       coalesce(s.regions[1], s.region) as region, count(*) as sessions
     from public.interview_sessions s where s.status = 'scheduled'
-      and s.scheduled_at < clock_timestamp() + make_interval(mins => p_minutes)
+      and s.scheduled_at < now() + make_interval(mins => p_minutes)
     group by 1, 2, 4) x
 $$;
 comment on function public.ops_schedule(integer) is
@@ -5305,7 +5308,7 @@ language sql stable security definer set search_path = '' as $$
     select region, count(*) as tries, count(*) filter (where reason in ('create_failed', 'start_failed')) as failures,
       percentile_cont(0.5) within group (order by extract(epoch from answered_at - asked_at) * 1000) as create_ms,
       max(created_at) as last_created_at
-    from public.machines where reserved_at > clock_timestamp() - interval '1 hour' group by 1)
+    from public.machines where reserved_at > now() - interval '1 hour' group by 1)
   select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
     'sessions', coalesce(l.sessions, 0), 'present', coalesce(l.present, 0), 'serving', coalesce(m.serving, 0),
     'standby', coalesce(m.standby, 0), 'hot', coalesce(m.hot, 0), 'tries_hour', coalesce(c.tries, 0),

@@ -38,6 +38,8 @@ declare
   v_tenant uuid := (p_filter ->> 'tenant')::uuid;
   v_region text := p_filter ->> 'region';
   v_app text := p_filter ->> 'app';
+  -- An app has one tenant, and only the tenant has an index.
+  v_owner uuid := (select a.tenant_id from public.tenant_apps a where a.name = v_app);
   v_unwanted boolean := coalesce((p_filter ->> 'unwanted')::boolean, false);
   v_lapsed boolean := coalesce((p_filter ->> 'lapsed')::boolean, false);
   v_sessions uuid[] := app.texts_of(p_filter -> 'sessions');
@@ -53,8 +55,8 @@ begin
         or v_kind = 'standby' and m.session_id is null and not m.hot)
       and (v_tenant is null or m.tenant_id = v_tenant)
       and (v_region is null or m.region = v_region)
-      and (v_app is null or m.app_name = v_app)
-      and (not v_unwanted or app.is_unwanted(m))
+      and (v_app is null or m.tenant_id = v_owner and m.app_name = v_app)
+      and (not v_unwanted or m.state <> 'destroyed' and app.is_unwanted(m))
       and (not v_lapsed or m.state = 'claimed' and m.lease_expires_at < clock_timestamp())
       and (v_sessions is null or m.session_id = any (v_sessions))
       and (v_id is null or (m.reserved_at, m.id) < (v_at, v_id))

@@ -16,11 +16,11 @@ create function public.ops_overview(p_budgets_ms jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select public.fleet_gauges() || jsonb_build_object(
     'now', clock_timestamp(),
-    'starts', app.start_figures(clock_timestamp() - interval '1 hour', p_budgets_ms),
+    'starts', app.start_figures(now() - interval '1 hour', p_budgets_ms),
     'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
-        and s.completed_at > clock_timestamp() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
+        and s.completed_at > now() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
     'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
       select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
         sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null
@@ -34,7 +34,7 @@ language sql stable security definer set search_path = '' as $$
     'spend', (select jsonb_build_object(
       'today_usd', coalesce(sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd), 0),
       'today_prepared_usd', coalesce(sum(u.standby_cost_usd + u.hot_cost_usd), 0))
-      from public.machine_usage u where u.recorded_at >= date_trunc('day', clock_timestamp() at time zone 'UTC')
+      from public.machine_usage u where u.recorded_at >= date_trunc('day', now() at time zone 'UTC')
         at time zone 'UTC'),
     'duties', (select coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'holder', d.holder,
       'held', d.expires_at > clock_timestamp()) order by d.name), '[]') from public.duties d),
@@ -62,7 +62,7 @@ language sql stable security definer set search_path = '' as $$
     select (recorded_at at time zone 'UTC')::date as day, tenant_id, sum(cost_usd) as run_usd,
       sum(standby_cost_usd) as standby_usd, sum(hot_cost_usd) as hot_usd, count(*) as machines
     from public.machine_usage
-    where recorded_at >= (date_trunc('day', clock_timestamp() at time zone 'UTC') - make_interval(days => p_days - 1))
+    where recorded_at >= (date_trunc('day', now() at time zone 'UTC') - make_interval(days => p_days - 1))
       at time zone 'UTC' group by 1, 2)
   select jsonb_build_object(
     'days', (select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]') from (
@@ -86,7 +86,7 @@ language sql stable security definer set search_path = '' as $$
       (select t.slug from public.tenants t where t.id = s.tenant_id) as tenant,
       coalesce(s.regions[1], s.region) as region, count(*) as sessions
     from public.interview_sessions s where s.status = 'scheduled'
-      and s.scheduled_at < clock_timestamp() + make_interval(mins => p_minutes)
+      and s.scheduled_at < now() + make_interval(mins => p_minutes)
     group by 1, 2, 4) x
 $$;
 comment on function public.ops_schedule(integer) is

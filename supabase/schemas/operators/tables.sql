@@ -3,6 +3,7 @@
 -- - The functions ops_… return no names, no spoken text and none of a platform's own data.
 -- - A list is read by the key of its last row. Its function plans each call with the call's own values
 --   (force_custom_plan), so a filter that is not given costs nothing, and one that is given uses its index.
+-- - Rows since a time are found with now(): it is stable, so an index can be searched for it; clock_timestamp() is not.
 -- - An act and its audit entry are one transaction. p_by is {actor, remote_address, request_id, why}; the entry says
 --   what it was before and after.
 -- - A drained region gets no new machine, except for a session that may run nowhere else. Interviews there go on.

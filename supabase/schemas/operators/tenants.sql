@@ -93,7 +93,7 @@ language sql stable security definer set search_path = '' as $$
     select region, count(*) as tries, count(*) filter (where reason in ('create_failed', 'start_failed')) as failures,
       percentile_cont(0.5) within group (order by extract(epoch from answered_at - asked_at) * 1000) as create_ms,
       max(created_at) as last_created_at
-    from public.machines where reserved_at > clock_timestamp() - interval '1 hour' group by 1)
+    from public.machines where reserved_at > now() - interval '1 hour' group by 1)
   select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
     'sessions', coalesce(l.sessions, 0), 'present', coalesce(l.present, 0), 'serving', coalesce(m.serving, 0),
     'standby', coalesce(m.standby, 0), 'hot', coalesce(m.hot, 0), 'tries_hour', coalesce(c.tries, 0),
