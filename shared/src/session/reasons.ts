@@ -54,7 +54,7 @@ export const machineReasons = {
   superseded: 'Another machine won the session.',
   handed_over: 'It handed its session over (host migration or deploy).',
   host_lost: 'Its host is unreachable.',
-  unreachable: 'A returning browser could not be connected to it.',
+  unreachable: 'A returning browser did not reach it.',
   hard_deadline: 'It still existed after its hard deadline.',
   orphan: 'It existed at Fly, but no row in the database needed it.',
   image_replaced: 'A standby or hot machine of an older image was replaced.',
