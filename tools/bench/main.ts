@@ -1,9 +1,11 @@
 import { parseArgs } from 'node:util';
 import { allocate } from './allocate.ts';
 import { burst } from './burst.ts';
+import { dashboards } from './dashboards.ts';
 import { distance } from './distance.ts';
 import { edge } from './edge.ts';
 import { type Benchmark, meets, table } from './figures.ts';
+import { fleet } from './fleet.ts';
 import { growth } from './growth.ts';
 import { ingest } from './ingest.ts';
 import { join } from './join.ts';
@@ -20,6 +22,7 @@ const benchmarks: Record<string, Benchmark> = {
   start,
   allocate,
   edge,
+  fleet,
   growth,
   reconcile,
   burst,
@@ -27,6 +30,7 @@ const benchmarks: Record<string, Benchmark> = {
   join,
   neighbours,
   distance,
+  dashboards,
   room,
   soak,
 };
@@ -37,7 +41,7 @@ const usage = `npm run bench -- NAME [--json] [--rows SHARE] [--minutes N]
 
   NAME          ${Object.keys(benchmarks).join(', ')}
   --json        print one JSON line last
-  --rows SHARE  of growth: the share of a million ended sessions, 0–1 (default 0.1)
+  --rows SHARE  of growth and fleet: the share of a million ended sessions, 0–1 (default 0.1)
   --minutes N   of soak: for how long, 2–1440 (default 10)
 `;
 

@@ -11,7 +11,7 @@ import { type Search, searchOf } from './api.ts';
  * - What a message only tells about, such as which sessions a filter now selects, is read again at most every `againMs`.
  */
 const flushMs = 250;
-export const againMs = 3_000;
+export const againMs = 5_000;
 /** A stream without a cursor begins at the server's next look. What changed between the first reading and that look is read now. */
 const afterHelloMs = 1_000;
 /** A list with more pages is not read again automatically: each reading would request all of its pages. */

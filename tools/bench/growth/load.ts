@@ -4,13 +4,19 @@ import type pg from 'pg';
  * Ninety days of ended sessions of 200 tenants: for each session a machine with its usage, ten events, a call, the phases of its
  * start and a webhook delivery; nine transcript entries, and 600 for each thousandth session. Beside them the audit entries
  * and the idempotency keys of the last day. Triggers and foreign keys do not run: rows agree with each other by their ids.
+ * Endings, regions, paths and start times vary as in a real fleet: 6 % did not complete, and a few hundred started slowly.
  */
 const tenants = 200;
 const days = 90;
 const perBatch = 20_000;
 
 /** `g`: number of the session. The first tenant is the one that is measured; it has session 0, with 600 entries. */
-const ids = `md5('session ' || g)::uuid as session_id, md5('machine ' || g)::uuid as machine_id, t.id as tenant_id,
+const ids = `md5('session ' || g)::uuid as session_id, (array['fra','fra','fra','iad','iad','lhr','nrt','syd'])[g % 8 + 1] as region,
+  case when g % 3000 = 2999 then 31400 else 40 + g * 7919 % case g % 10 when 0 then 5800 when 1 then 90 else 1900 end end as took_ms,
+  case g % 10 when 0 then 'cold' when 1 then 'hot' else 'standby' end as path, case when g % 100 = 99 then 2 else 1 end as tried,
+  case g % 50 when 7 then 'failed' when 17 then 'disconnected' when 27 then 'expired' else 'completed' end as outcome,
+  case when g % 250 = 7 then 'boot_timeout' when g % 50 = 7 then 'worker_lost' when g % 50 = 17 then 'candidate_left'
+    when g % 50 = 27 then 'candidate_never_joined' when g % 2 = 0 then 'ended_by_candidate' else 'interviewer_finished' end as reason, md5('machine ' || g)::uuid as machine_id, t.id as tenant_id,
   t.app_name, t.candidate_id, t.position_id, now() - interval '${days} days' * (1 - g::float8 / $1::bigint) as at
   from generate_series($2::bigint, $3::bigint) g join app.bench_tenants t on t.n = g % ${tenants}`;
 
@@ -18,15 +24,15 @@ const batches: string[] = [
   `insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, status, outcome, reason, epoch,
       machine_id, fly_machine_id, region, regions, counted, created_at, updated_at, expires_at, ready_at, started_at, completed_at,
       transcript_complete, metadata)
-    select session_id, tenant_id, candidate_id, '{"name": "Ada Lovelace"}', position_id, 'completed', 'completed',
-      'interviewer_finished', 1, machine_id, substr(md5(machine_id::text), 1, 14), 'fra', '{fra}', false, at, at, at + interval '1 day',
+    select session_id, tenant_id, candidate_id, '{"name": "Ada Lovelace"}', position_id, outcome, outcome,
+      reason, 1, machine_id, substr(md5(machine_id::text), 1, 14), region, array[region], false, at, at, at + interval '1 day',
       at, at, at + interval '30 minutes', true, '{"order": "4711"}' from (select ${ids}) x`,
   `insert into public.machines (id, tenant_id, session_id, app_name, fly_machine_id, region, image, state, reason, epoch, reserved_at,
       created_at, claimed_at, destroyed_at, billed_at)
-    select machine_id, tenant_id, session_id, app_name, substr(md5(machine_id::text), 1, 14), 'fra', 'image', 'destroyed',
+    select machine_id, tenant_id, session_id, app_name, substr(md5(machine_id::text), 1, 14), region, 'image', 'destroyed',
       'session_ended', 1, at, at, at, at, at from (select ${ids}) x`,
   `insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, cost_usd, recorded_at)
-    select machine_id, tenant_id, session_id, 'fra', 'shared-cpu-1x:256MB', 1800, 0.001, at from (select ${ids}) x`,
+    select machine_id, tenant_id, session_id, region, 'shared-cpu-1x:256MB', 1800, 0.001, at from (select ${ids}) x`,
   `insert into public.session_events (session_id, tenant_id, type, created_at)
     select session_id, tenant_id, type, at from (select ${ids}) x, unnest('{session.pending,session.provisioning,machine.claimed,
       session.ready,session.connecting,candidate.present,session.in_progress,session.finalizing,session.completed,
@@ -34,7 +40,7 @@ const batches: string[] = [
   `insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider, call_id, opened_at, answered_at, hung_up_at)
     select session_id, tenant_id, 1, 1, 'openai', 'rtc_' || session_id, at, at, at from (select ${ids}) x`,
   `insert into public.session_phases (session_id, tenant_id, path, machine_id, attempts, region, due_at, ready_at)
-    select session_id, tenant_id, 'standby', machine_id, 1, 'fra', at, at + interval '1.3 seconds'
+    select session_id, tenant_id, path, machine_id, tried, region, at, at + took_ms * interval '1 ms'
     from (select ${ids}) x`,
   `insert into public.transcript_entries (session_id, tenant_id, call_ordinal, item_id, previous_item_id, speaker, text, verified,
       created_at)

@@ -1,0 +1,137 @@
+import { rmSync } from 'node:fs';
+import { startBudgetsMs } from '@greenroom/shared/protocol/operators.ts';
+import pg from 'pg';
+import { type Stack, startStack } from '../stack/stack.ts';
+import { type Benchmark, type Figure, percentile } from './figures.ts';
+import { type Call, callsOf } from './fleet/calls.ts';
+import { seedLive } from './fleet/live.ts';
+import { copyOf } from './growth/folder.ts';
+
+/**
+ * `bench fleet`: what operators read, on a database with 90 days of ended sessions and a live fleet. `--rows 1` is 1,000,000
+ * sessions and 10,000,000 events; the default is a tenth. The data folder is that of `bench growth`.
+ *
+ * Each function is called as the API calls it, with pages of 100 rows. The plans of all its statements, nested ones too, are
+ * read from auto_explain: none may scan a big table from end to end.
+ */
+const allSessions = 1_000_000;
+const warm = 5;
+const times = 40;
+const listMs = 5;
+const overviewMs = 30;
+
+/** A smaller table is read from end to end, whatever indexes it has. */
+const bigRows = 10_000;
+
+interface Plan {
+  'Node Type': string;
+  'Relation Name'?: string;
+  Plans?: Plan[];
+}
+
+const scansIn = (
+  big: Set<string>,
+  { 'Node Type': type, 'Relation Name': table, Plans: below = [] }: Plan,
+): string[] => [
+  ...(type === 'Seq Scan' && table !== undefined && big.has(table) ? [table] : []),
+  ...below.flatMap((plan) => scansIn(big, plan)),
+];
+
+/** Runs a statement and returns the plans of it and of all statements below it. */
+async function plansOf(db: pg.Client, { sql, values }: Call): Promise<Plan[]> {
+  const plans: Plan[] = [];
+  const note = ({ message }: { message?: string | undefined }) => {
+    const json = /plan:\n([\s\S]+)$/.exec(message ?? '')?.[1];
+    if (json !== undefined) plans.push((JSON.parse(json) as { Plan: Plan }).Plan);
+  };
+  db.on('notice', note);
+  await db.query('set auto_explain.log_min_duration = 0');
+  await db.query(sql, values);
+  await db.query('set auto_explain.log_min_duration = -1');
+  db.off('notice', note);
+  return plans;
+}
+
+async function timesOf(db: pg.Client, { sql, values }: Call): Promise<number[]> {
+  const took: number[] = [];
+  for (let n = 0; n < warm + times; n += 1) {
+    const startedMs = performance.now();
+    await db.query(sql, values);
+    if (n >= warm) took.push(performance.now() - startedMs);
+  }
+  return took;
+}
+
+async function openDatabase(stack: Stack): Promise<pg.Client> {
+  const db = new pg.Client({ connectionString: stack.cloud.supabase.adminDbUrl });
+  await db.connect();
+  await db.query(
+    `load 'auto_explain'; set auto_explain.log_nested_statements = on; set auto_explain.log_format = 'json';
+     set auto_explain.log_level = 'notice'; set client_min_messages = 'notice'`,
+  );
+  return db;
+}
+
+interface Measured {
+  call: Call;
+  p95: number;
+  p50: number;
+  scans: string[];
+}
+
+async function measure(db: pg.Client, big: Set<string>, call: Call): Promise<Measured> {
+  const plans = await plansOf(db, call);
+  if (plans.length === 0) throw new Error(`no plan of ${call.name}`);
+  const took = await timesOf(db, call);
+  return {
+    call,
+    p95: percentile(took, 95),
+    p50: percentile(took, 50),
+    scans: [...new Set(plans.flatMap((plan) => scansIn(big, plan)))],
+  };
+}
+
+function figuresOf(measured: Measured[], sessions: number, events: number): Figure[] {
+  const overview = measured.find(({ call }) => call.name === 'overview');
+  const others = measured.filter(({ call }) => call.kind === 'keyset').toSorted((a, b) => b.p95 - a.p95);
+  const plain = (name: string, value: number, unit: string, target: number | null): Figure => ({
+    ...{ name, value, unit, target, baseline: null },
+  });
+  return [
+    plain('sessions', sessions, '', null),
+    plain('events', events, '', null),
+    plain('lists, filters, finds and documents measured', others.length, '', null),
+    ...others.slice(0, 10).map(({ call, p95 }) => plain(`${call.name}, p95`, p95, 'ms', listMs)),
+    plain('lists slower than 5 ms', others.filter(({ p95 }) => p95 > listMs).length, '', 0),
+    plain('overview, p95', overview?.p95 ?? Number.NaN, 'ms', overviewMs),
+    ...measured
+      .filter(({ call }) => call.kind === 'summary' && call.name !== 'overview')
+      .map(({ call, p95 }) => plain(`${call.name}, p95`, p95, 'ms', overviewMs)),
+    plain('calls with a sequential scan of a big table', measured.filter((m) => m.scans.length > 0).length, '', 0),
+  ];
+}
+
+export const fleet: Benchmark = async (progress, { rows }) => {
+  const sessions = Math.max(1_000, Math.round(allSessions * rows));
+  const dir = await copyOf(sessions, progress);
+  const stack = await startStack({ dir, orchestrators: 0 });
+  try {
+    const db = await openDatabase(stack);
+    await seedLive(db);
+    const counts = await db.query<{ events: string }>('select count(*) as events from public.session_events');
+    const tables = await db.query<{ relname: string }>('select relname from pg_class where reltuples >= $1', [bigRows]);
+    const big = new Set(tables.rows.map(({ relname }) => relname));
+    const measured: Measured[] = [];
+    for (const call of await callsOf(db, startBudgetsMs)) {
+      const one = await measure(db, big, call);
+      measured.push(one);
+      const scans = one.scans.length > 0 ? `, scans ${one.scans.join(', ')}` : '';
+      progress(`${one.p50.toFixed(1).padStart(7)} ${one.p95.toFixed(1).padStart(7)} ms  ${call.name}${scans}`);
+    }
+    await db.end();
+    return figuresOf(measured, sessions, Number(counts.rows[0]?.events));
+  } finally {
+    await stack.stop();
+    rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
+  }
+};
