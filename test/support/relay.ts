@@ -38,11 +38,14 @@ export async function startRelay(target: () => URL): Promise<Relay> {
     const next = () => {
       const [first] = due;
       if (first)
-        setTimeout(() => {
-          due.shift();
-          first.work();
-          next();
-        }, first.atMs - performance.now());
+        setTimeout(
+          () => {
+            due.shift();
+            first.work();
+            next();
+          },
+          Math.max(0, first.atMs - performance.now()),
+        );
     };
     return (work: () => void) => {
       const delayMs = state.name === 'slow' ? state.delayMs : 0;
