@@ -48,7 +48,7 @@ export async function fill(stack: Stack, db: pg.Client, from: number, count: num
     const id = crypto.randomUUID();
     const metadata = { deployment_id: stack.deploymentId, machine_id: id };
     const config = { image, metadata, auto_destroy: true };
-    return [id, (await call('POST', `/apps/${app}/machines`, { region: 'fra', skip_launch: true, config })).id];
+    return [id, (await call('POST', `/apps/${app}/machines`, { region: 'fra', config })).id];
   };
   for (let done = from; done < from + count; done += perApp) {
     const app = `gr-bench-${done}`;

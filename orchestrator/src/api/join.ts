@@ -70,7 +70,7 @@ export interface JoinRoutesDeps extends Omit<ViewDeps, 'browserTokens'>, StopMac
   links: LinkLimits;
   /** Key for hashing the address from which consent is given. */
   addressKey: Buffer;
-  readiness: Pick<Readiness, 'notify'>;
+  readiness: Pick<Readiness, 'notify' | 'wait'>;
 }
 
 const secret = text(128).regex(/^[\w-]{16,128}$/, 'must be 16–128 characters of base64url');
@@ -317,6 +317,8 @@ export function joinRoutes(deps: JoinRoutesDeps): FastifyPluginAsyncZod {
         const { session_id, code, browser = newSecret() } = request.body;
         const session = await exchange(request, session_id, code, browser);
         if (!isJoinable(session)) throw new AppError('not_joinable', { retryAfterS: 5 });
+        // The browser asks for its socket next: read the route meanwhile, so that the edge knows it.
+        void readiness.wait(session_id, 0);
         const ids = { session_id, tenant_id: session.tenant_id };
         const [join_token, transcript_token] = await Promise.all([
           browserTokens.mintJoin(ids),
