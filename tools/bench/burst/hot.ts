@@ -59,13 +59,15 @@ async function open({ websocket_url, join_token }: SessionView): Promise<{ socke
   throw new Error('no socket was opened within a minute');
 }
 
-/** Ends the session, so that its worker does not use the processor any more. */
-async function end({ stack, db }: Bench, tenant: SeededTenant, { session_id }: SessionView): Promise<void> {
-  await createPlatform(stack.publicUrl, tenant.apiKey).deleteSession(session_id);
+/** Ends the sessions, so that their workers do not use the processor any more. */
+async function end({ stack, db }: Bench, tenant: SeededTenant, sessions: SessionView[]): Promise<void> {
+  const platform = createPlatform(stack.publicUrl, tenant.apiKey);
+  const ids = sessions.map(({ session_id }) => session_id);
+  await Promise.all(ids.map((id) => platform.deleteSession(id)));
   for (;;) {
     const { rows } = await db.query(
-      "select 1 from public.machines where session_id = $1 and state <> 'destroyed' limit 1",
-      [session_id],
+      "select 1 from public.machines where session_id = any ($1) and state <> 'destroyed' limit 1",
+      [ids],
     );
     if (rows.length === 0) return;
     await sleep(100);
@@ -94,7 +96,11 @@ async function inTurn(bench: Bench, slug: string, count: number, hot: boolean): 
   const runs: Timed[] = [];
   for (let done = 0; done < machines; done += group) {
     for (let n = done; n < Math.min(done + group, machines); n += 1) runs.push(await timed(bench, tenant));
-    await Promise.all(runs.slice(done).map(({ session }) => end(bench, tenant, session)));
+    await end(
+      bench,
+      tenant,
+      runs.slice(done).map(({ session }) => session),
+    );
   }
   await bench.db.query(
     'update public.pool_policies set floor = 0, ceiling = 0, hot_floor = 0, hot_ceiling = 0 where tenant_id = $1',
@@ -225,7 +231,7 @@ async function lost(bench: Bench): Promise<Figure[]> {
       fly.restoreHost(session.fly_machine_id as string); // Until then Fly cannot destroy the machine.
       const { epoch } = await createPlatform(bench.stack.publicUrl, tenant.apiKey).getSession(session.session_id);
       if (epoch !== 2) wrong += 1;
-      await end(bench, tenant, session);
+      await end(bench, tenant, [session]);
     }
     bench.progress(`hot machine ${how} after the answer: ${wrong} of ${kills} not at epoch 2`);
     figures.push({
