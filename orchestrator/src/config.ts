@@ -8,7 +8,6 @@ import {
   variablesOf,
 } from '@greenroom/shared/runtime/environment.ts';
 import { z } from 'zod';
-import type { SignOnSettings } from './access/operator-sign-on.ts';
 import {
   flag,
   groupRoles,
@@ -206,7 +205,7 @@ export const organisationOf = (oidcIssuer: string): string => oidcIssuer.slice(o
 export type Config = ReturnType<typeof readConfig>;
 
 /** Null without an issuer. `contradictionsOf` has checked that the rest is there. */
-function signOnOf({ access: { signOn }, ops }: ValuesOf<typeof settings>): SignOnSettings | null {
+function signOnOf({ access: { signOn }, ops }: ValuesOf<typeof settings>) {
   const { issuer, clientId, clientSecret, scope, roles } = signOn;
   if (issuer === null) return null;
   return {
