@@ -13,7 +13,7 @@ import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { sessionBody, startInterview, until } from '../support/session.ts';
 
 /**
- * Seven interviews start slowly, each for another reason. An operator finds the reason of each with at most three clicks from
+ * Seven interviews start slowly, each for a different reason. An operator finds the reason of each with at most three clicks from
  * the overview, and `greenroom sessions why` prints the same sentence.
  */
 const root = path.resolve(import.meta.dirname, '../..');

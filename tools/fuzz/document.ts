@@ -4,7 +4,7 @@ import { oddContentTypes, oddText } from './odd-bodies.ts';
 import { anything, changed, madeOf, type Schema } from './values.ts';
 
 /**
- * Requests of every operation of an OpenAPI document, valid and invalid, and what the document promises of the answers.
+ * Makes valid and invalid requests for every operation of an OpenAPI document, and says which answers the document allows.
  * The same seed makes the same requests.
  */
 export interface Route {

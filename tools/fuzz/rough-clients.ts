@@ -41,7 +41,7 @@ function sendRaw(port: number, bytes: string | Buffer, limitMs = 2_000): Promise
     socket.on('error', () => undefined);
     socket.on('data', (part) => {
       got += part.toString('latin1');
-      // An answer without `connection: close` leaves the connection open.
+      // Unless an answer says `connection: close`, the server keeps the connection open.
       if (answerIn(got)) setTimeout(() => socket.destroy(), 20);
     });
     socket.once('close', () => {

@@ -70,7 +70,7 @@ type User = z.output<typeof userForm>;
 
 const random = (): string => randomBytes(32).toString('base64url');
 const refused = (detail: string, cause?: unknown): AppError => new AppError('unauthenticated', { detail, cause });
-/** A name for the audit log: the form of names in OPERATOR_TOKENS. */
+/** The operator's name in the audit log. It has only the characters that a name in OPERATOR_TOKENS may have. */
 const nameOf = ({ preferred_username, email, sub }: User): string =>
   (preferred_username ?? email ?? sub).replaceAll(/[^\w.@-]/g, '_').slice(0, 60);
 

@@ -202,7 +202,9 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
         const pending = readPending(unseal(cookieIn(request, pendingName) ?? '', pendingContext));
         try {
           if (!pending)
-            throw new AppError('unauthenticated', { detail: 'The sign-in took too long, or began elsewhere.' });
+            throw new AppError('unauthenticated', {
+              detail: 'The sign-in took too long, or was begun in another browser. Sign in again.',
+            });
           const signedOn = await signOn.complete(request.query as Record<string, unknown>, pending);
           const sealed = vault.seal(JSON.stringify(signedOn), sealContext);
           if (sealed.length > longestCookie)

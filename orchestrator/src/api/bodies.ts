@@ -6,8 +6,7 @@ import { z } from 'zod';
  * Parses request bodies. The API accepts JSON only.
  *
  * - A request with `content-type: application/json` and an empty body counts as a request without a body, because
- *   many clients set the header on every request. (A script's DELETE requests were once refused for it, and its
- *   machines kept running.) Only a route that requires a body reports that it is missing.
+ *   many clients set the header on every request, also on DELETE. Only a route that requires a body reports that it is missing.
  * - A body that is not UTF-8 is refused. Otherwise the names in it would be stored with replacement characters.
  * - A body with a key twice in one object is refused: a proxy in front of us may read the first value, and we the last.
  */

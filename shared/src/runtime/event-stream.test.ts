@@ -113,7 +113,7 @@ test('the first pause is short, and the limit of further ones doubles up to 15 s
   expect(limits).toEqual([1_250, 2_250, 4_250, 8_250, 15_250, 15_250, 15_250]);
 });
 
-test('a server that refuses for the moment is asked again; after a message the pauses begin anew', async () => {
+test('a server that is busy is asked again after growing pauses; a message makes the next pause short again', async () => {
   const { nth, answerWith, pauses, connections, leaving, ended, got } = await make();
   const first = await nth(1);
   answerWith(503);
