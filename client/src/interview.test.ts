@@ -399,7 +399,7 @@ describe('a session', () => {
     expect([ends, uploads]).toEqual([[], []]);
     await alive(2_000);
     expect(ends).toEqual([{ outcome: 'disconnected', reason: 'unreachable' }]);
-    expect([uploads, left]).toEqual([['https://p.example/f'], [0]]);
+    await vi.waitFor(() => expect([uploads, left]).toEqual([['https://p.example/f'], [0]]), 10_000);
   });
 
   test('a session that was never reached is not given up', async () => {

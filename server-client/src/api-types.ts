@@ -16484,7 +16484,7 @@ export interface operations {
                     /** Format: date-time */
                     timestamp: string;
                     data: {
-                        kind: string;
+                        kind?: string;
                         /** Format: uuid */
                         session_id: string;
                     } | {
@@ -16825,7 +16825,7 @@ export interface operations {
                     timestamp: string;
                     data: {
                         ordinal: number;
-                        video_id: string;
+                        video_id?: string;
                         /** Format: uuid */
                         session_id: string;
                     } | {
@@ -16882,7 +16882,7 @@ export interface operations {
                     timestamp: string;
                     data: {
                         ordinal: number;
-                        video_id: string;
+                        video_id?: string;
                         /** Format: uuid */
                         session_id: string;
                     } | {

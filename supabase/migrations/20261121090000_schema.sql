@@ -5643,7 +5643,9 @@ begin
   update public.interview_sessions set integrity = '{}', withdrawal_settled_at = case
     when consent_withdrawn_at is not null then coalesce(withdrawal_settled_at, clock_timestamp()) end
     where id = p_session_id;
-  update public.session_events set data = '{}' where session_id = p_session_id and type = 'integrity.flagged';
+  -- The other data of events are needed to understand the course of the session, and none of them is personal.
+  update public.session_events set data = data - 'kind' - 'video_id' where session_id = p_session_id
+    and type in ('integrity.flagged', 'video.open', 'video.done');
   return jsonb_build_object('transcript_entries', v_entries, 'videos', to_jsonb(v_videos));
 end $$;
 comment on function app.erase_interview(uuid) is
@@ -5678,11 +5680,6 @@ begin
   update public.webhook_deliveries set payload = '{}', log = '[]',
       status = case status when 'pending' then 'dead' else status end
     where session_id = any (v_sessions) and type <> 'consent.withdrawn';
-  update public.session_events set data = (select coalesce(jsonb_object_agg(k, v), '{}')
-    from jsonb_each(data) as d (k, v)
-      where k in ('from', 'to', 'outcome', 'reason', 'machine_id', 'fly_machine_id', 'region', 'attempt', 'entries',
-        'text_version', 'effect'))
-    where session_id = any (v_sessions);
   delete from public.tenant_candidates where tenant_id = p_tenant_id and candidate_id = p_candidate_id
     and v_sessions = '{}';
   update public.tenant_candidates set name = 'Erased', email = null, external_id = null, status = null,

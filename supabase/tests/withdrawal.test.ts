@@ -1,4 +1,8 @@
+import { readFileSync } from 'node:fs';
+import { webhookMessage } from '@greenroom/shared/protocol/events.ts';
+import { hasSession } from '@greenroom/shared/session/events.ts';
 import { describe, expect, test } from 'vitest';
+import { allEvents, eventsOfAnotherShape } from '../../test/support/events.ts';
 import { useProject } from './support/project.ts';
 import {
   by,
@@ -253,6 +257,29 @@ describe('withdrawing after the interview', () => {
       actor: 'operator:test',
       details: { decision: 'keep', why: 'asked the tenant' },
     });
+  });
+
+  test('removes what was observed and recorded from the events, which still match the schema of their type', async () => {
+    const { id, tenant, withdraw } = await over({ effect: 'erase_candidate' });
+    const documented = [...readFileSync('docs/events.md', 'utf8').matchAll(/```json\n(\{\n {2}"type"[^`]*)```/g)]
+      .map(([, example]) => webhookMessage.parse(JSON.parse(example as string)))
+      .flatMap((one) => (one.type === 'webhook.test' || !hasSession(one.type) ? [] : [one]));
+    expect(documented.length).toBeGreaterThan(25);
+    for (const { type, data } of documented) {
+      const { session_id: _, ...own } = data as Record<string, unknown>;
+      await db().query(
+        'insert into public.session_events (session_id, tenant_id, type, data) values ($1, $2, $3, $4)',
+        [id, tenant.id, type, own],
+      );
+    }
+    await withdraw();
+    const candidate = (await sessionRow(db(), id)).candidate_id;
+    const erase = { p_tenant_id: tenant.id, p_candidate_id: candidate, p_by: by };
+    expect(await call(db(), 'erase_candidate', erase)).toMatchObject({ kind: 'erased' });
+    const { rows } = await db().query(allEvents.replace('order', 'where session_id = $1 order'), [id]);
+    expect(rows.length).toBeGreaterThan(documented.length);
+    expect(eventsOfAnotherShape(rows)).toEqual([]);
+    expect(rows.filter(({ data }) => data.kind !== undefined || data.video_id !== undefined)).toEqual([]);
   });
 
   test('erases the candidate where the tenant wants that; the link and the message to the platform outlive it', async () => {

@@ -184,6 +184,7 @@ describe('after the interview', () => {
   test('the candidate is erased where the tenant wants that, and the link answers the same afterwards', async () => {
     await rule('erase_candidate');
     const session = await finished();
+    await until('the interview is evaluated', async () => (await stored(session.session_id)).results === 1);
     const asked = await withdraw(session);
     expect(asked.json).toMatchObject({ effect: 'erase_candidate' });
     await settled(session.session_id);

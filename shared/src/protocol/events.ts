@@ -9,12 +9,13 @@ import { resultFailures } from './results.ts';
 /**
  * The data of each event by type, in `GET /api/sessions/{id}/events` and in webhooks (docs/events.md).
  *
- * Data are ids, numbers and words of closed lists, never personal data. When a candidate is erased, fields
- * that are not needed to understand the course of the session are removed from its events.
+ * Data are ids, numbers and words of closed lists, never personal data. When an interview is erased, its events no
+ * longer contain what was observed (`kind`) and what was recorded (`video_id`).
  */
 const status = z.enum(sessionStatuses);
 const ordinal = z.number().int().min(1);
-const videoId = z.string();
+/** Absent if the interview was erased. */
+const videoId = z.string().optional();
 
 const movedTo = (to: SessionStatus) =>
   z.strictObject({
@@ -69,7 +70,10 @@ export const eventData = {
   'consent.declined': z.strictObject({ text_version: z.string() }),
   'consent.withdrawn': z.strictObject({ text_version: z.string(), effect: withdrawalEffect }),
   'transcript.revised': z.strictObject({ entries: z.number().int() }),
-  'integrity.flagged': z.strictObject({ kind: z.string() }),
+  'integrity.flagged': z.strictObject({
+    /** Absent if the interview was erased. */
+    kind: z.string().optional(),
+  }),
   'result.done': evaluated,
   'result.empty': evaluated,
   'result.dead': z.strictObject({ failure: z.enum(resultFailures), attempts: z.number().int() }),
