@@ -193,7 +193,7 @@ export function EndButton({ className }: PartProps) {
 export function SavedBadge({ className }: PartProps) {
   const messages = useMessages();
   const { state, savedUpTo } = useSaving();
-  const time = savedUpTo === null ? null : timeOf(savedUpTo, messages.lang);
+  const time = savedUpTo === null ? null : timeOf(savedUpTo);
   const saved = time === null ? '' : messages.savedUpTo(time);
   return (
     <span className={className} data-part="saved" data-state={state}>
