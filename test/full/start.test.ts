@@ -88,8 +88,7 @@ describe('the link that npm start prints', () => {
     const stored = entries.map(({ text }) => text);
     const { turns, goodbye } = createInterviewScript(4);
     const script = [...turns.map(({ candidate }) => candidate), goodbye];
-    // The stand-in says goodbye again when the typed answer arrives after its goodbye.
-    expect([script, [...script, script.at(-1)]]).toContainEqual(stored.filter((text) => script.includes(text)));
+    expect(stored.filter((text) => script.includes(text))).toEqual(script);
     expect(stored).toContain('Das tippe ich lieber.');
     for (const { interviewer } of turns) expect(stored.join('\n')).toContain(interviewer.split('. ').at(-1) ?? '');
     await context.close();

@@ -160,6 +160,34 @@ describe('taking turns', () => {
     expect(conversation.said().at(-1)?.text).toMatch(/Goodbye\.$/);
   });
 
+  // Failure pinned: an answer that was being spoken was lost, and a goodbye was said twice.
+  it.each([20, 1_100, 1_300, 1_700, 2_400, 3_300])(
+    'loses no answer and says goodbye once when a client requests a reply after %i ms',
+    async (atMs) => {
+      const { clock, conversation } = build();
+      conversation.respond();
+      for (const startMs of [1_200, 2_800]) {
+        clock.setTimer(() => conversation.voice(true), startMs);
+        clock.setTimer(() => conversation.voice(false), startMs + 400);
+      }
+      clock.setTimer(() => conversation.respond(), atMs);
+      await clock.advance(3_400);
+      // An answer that was ignored because the interviewer spoke.
+      while (!conversation.script.finished) {
+        await clock.advance(1_100);
+        conversation.voice(true);
+        await clock.advance(400);
+        conversation.voice(false);
+      }
+      await clock.advance(5_000);
+      const { turns, goodbye } = createInterviewScript(2);
+      const said = conversation.said().map(({ text }) => text);
+      const once = [...turns.map(({ candidate }) => candidate), goodbye];
+      expect(said.filter((text) => once.includes(text)).toSorted()).toEqual(once.toSorted());
+      expect(said.join()).not.toContain('remark');
+    },
+  );
+
   it('prompts a silent candidate when the session has an idle timeout', async () => {
     const { clock, conversation, types, opened } = build({
       audio: { input: { turn_detection: { type: 'server_vad', idle_timeout_ms: 5000 } } },

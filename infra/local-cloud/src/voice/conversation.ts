@@ -8,6 +8,8 @@
  * - Voice starts a turn of the candidate only while listening. While the interviewer speaks it is ignored,
  *   unless `bargeIn`. Voice that continues when listening begins starts a turn then. After the goodbye has
  *   begun, or the end tool was called, voice starts no turn.
+ * - A reply that is requested while the candidate speaks does not end the turn. The turn is committed when the
+ *   candidate stops, and gets no reply of its own.
  * - An item is added to the conversation, and to the ground truth, when it is announced; its text follows
  *   later.
  *
@@ -101,6 +103,8 @@ export function createConversation(deps: ConversationDeps): Conversation {
   let interruptions = 0;
   let hasSpoken = false;
   let farewell = false;
+  /** The candidate was still speaking when a client requested a reply. */
+  let openTurn: CandidateTurn | undefined;
   let idleTimer: Timer | undefined;
 
   // ---- the candidate
@@ -108,6 +112,11 @@ export function createConversation(deps: ConversationDeps): Conversation {
   function listen() {
     phase = { name: 'listening' };
     if (farewell) return;
+    if (openTurn) {
+      phase = { name: 'hearing', turn: openTurn };
+      openTurn = undefined;
+      return;
+    }
     if (voiceActive) return hear(false);
     const idleMs = session().audio.input.turn_detection?.idle_timeout_ms;
     if (idleMs) idleTimer = timers.after(idleMs, nudge);
@@ -140,12 +149,20 @@ export function createConversation(deps: ConversationDeps): Conversation {
     else transcriptions.send('first', 'with_reply');
   }
 
+  /** The reply was requested already. */
+  function commitOpenTurn() {
+    openTurn?.commit(deps.cue());
+    openTurn = undefined;
+    transcriptions.send('first', 'with_reply');
+  }
+
   // By then real voice may have ended this turn and begun another.
   function commitAfter(delayMs: number) {
     if (phase.name !== 'hearing') return;
     const { turn } = phase;
     timers.after(delayMs, () => {
       if (phase.name === 'hearing' && phase.turn === turn) commit(turn);
+      else if (openTurn === turn) commitOpenTurn();
     });
   }
 
@@ -230,6 +247,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
   function voice(active: boolean) {
     voiceActive = active;
     if (!active && phase.name === 'hearing') commit(phase.turn);
+    else if (!active && openTurn) commitOpenTurn();
     if (!active || farewell) return;
     if (phase.name === 'listening') hear(false);
     else if (phase.name === 'responding' && phase.reply && deps.bargeIn) hear(true);
@@ -237,6 +255,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
 
   function respond(metadata?: unknown): 'ok' | 'busy' {
     if (phase.name === 'responding') return 'busy';
+    if (phase.name === 'hearing') openTurn = phase.turn;
     const last = items.last;
     const unanswered = last?.role === 'user' && last.content?.[0]?.type === 'input_audio';
     const unheard = farewell && !items.all().some((item) => item.type === 'function_call_output');
@@ -245,7 +264,7 @@ export function createConversation(deps: ConversationDeps): Conversation {
     // tool again.
     else if ((unheard || (farewell && last?.role === 'system')) && callsEndTool()) finishAgain(metadata);
     else if (last?.type === 'function_call_output' || farewell) sayGoodbye(metadata);
-    else if (unanswered) reply(false, metadata);
+    else if (unanswered || script.finished) reply(false, metadata);
     else say(script.again(), metadata);
     return 'ok';
   }

@@ -169,6 +169,19 @@ describe('the interviewer', () => {
     expect(onFinished).toHaveBeenCalledTimes(1);
   });
 
+  // Failure pinned: half a minute of silence, and no goodbye.
+  test('asks for the goodbye again when the model, answering what was typed at the last moment, calls the tool again', () => {
+    const { said, onFinished, interviewer, hear } = setUp();
+    expect(interviewer.tell({ type: 'message' }, true)).toBe(true);
+    hear(functionCall('f1', null));
+    hear(functionCall('f2', 'f1'));
+    const results = said.map(({ item }) => (item as { call_id?: string } | undefined)?.call_id).filter(Boolean);
+    expect([results, onFinished.mock.calls.length]).toEqual([['call_f1', 'call_f2'], 0]);
+    expect(said.at(-1)).toMatchObject({ type: 'response.create', response: { tool_choice: 'none' } });
+    hear(reply('a3', 'f2', 'Goodbye.'));
+    expect(onFinished).toHaveBeenCalledTimes(1);
+  });
+
   test('an interview whose goodbye cannot be produced is finished, not failed', async () => {
     const { onFinished, onFailed, hear } = setUp();
     hear(functionCall('f1', null));

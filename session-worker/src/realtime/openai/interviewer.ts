@@ -15,8 +15,8 @@ import { createReplies } from './replies.ts';
  *   goodbye. If nothing happens for `quietMs` after the candidate's return, the interviewer is asked to
  *   continue.
  * - The goodbye is played to its end. A model that speaks and calls the tool in one response has said goodbye
- *   there; otherwise the tool's result asks for it. Each step is limited by `goodbyeMs`, so a missing goodbye
- *   does not block the ending.
+ *   there; otherwise the tool's result asks for it. A model that calls the tool again instead is asked again.
+ *   Each step is limited by `goodbyeMs`, so a missing goodbye does not block the ending.
  * - A failed response is requested again (replies.ts). If no goodbye can be produced, the interview ends
  *   without it.
  * - During a gap (the sideband was cut, or another machine was lost) a tool call may have been missed. If no
@@ -125,14 +125,22 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
   };
   const responseDone = (response: Json) => {
     takeForGoodbye(asId(response.id));
-    if (state.name === 'goodbye' && state.responseId === response.id && response.status === 'failed') {
-      state = { ...state.from, responseId: state.responseId, asked: true };
+    if (state.name === 'goodbye' && state.responseId === response.id) return goodbyeDone(state, response);
+    if (state.name !== 'leaving' || state.asked || (state.responseId && response.id !== state.responseId)) return;
+    const responseId = asId(response.id);
+    if (spoke(response) && responseId) return sayGoodbye(responseId, state);
+    askForGoodbye(state);
+  };
+  /** A response that was taken for the goodbye is complete. */
+  const goodbyeDone = ({ from, responseId }: Extract<State, { name: 'goodbye' }>, response: Json) => {
+    if (response.status === 'failed') {
+      state = { ...from, responseId, asked: true };
       return;
     }
-    if (state.name !== 'leaving' || state.asked || (state.responseId && response.id !== state.responseId)) return;
-    const spoke = asArray(response.output).some((item) => asObject(item).type === 'message');
-    const responseId = asId(response.id);
-    if (spoke && responseId) return sayGoodbye(responseId, state);
+    const callId = asArray(response.output).map(asObject).find(isEndCall)?.call_id;
+    if (spoke(response) || callId === undefined) return;
+    // An answer that was typed at the last moment: the model replied to it before it got the tool's result, and called the tool again.
+    state = { ...from, responseId, callId: asId(callId) ?? '', answered: false, asked: false };
     askForGoodbye(state);
   };
   const askForGoodbye = (leaving: Leaving) => {
@@ -210,6 +218,8 @@ export function createInterviewer(deps: InterviewerDeps): Interviewer {
 function isEndCall({ type, name, status = 'completed', arguments: given = '{}' }: Json): boolean {
   return type === 'function_call' && name === endTool && status === 'completed' && isJsonObject(asText(given));
 }
+
+const spoke = ({ output }: Json): boolean => asArray(output).some((item) => asObject(item).type === 'message');
 
 const isJsonObject = (text: string): boolean => {
   try {
