@@ -119,7 +119,8 @@ describe('webhook endpoints that never answer', () => {
     const startedMs = performance.now();
     await emit(other, 'session.completed');
     await expect.poll(() => good.received.length, { timeout: 60_000 }).toBe(1);
-    // A delivery to a deaf endpoint lasts 15 s, and 200 of them would pass first. The bound is for a busy machine.
+    // A delivery to a deaf endpoint lasts 15 s, and 200 of them would pass first. The bound is for a busy machine;
+    // `npm run bench -- neighbours` holds 3 s.
     expect((good.received[0]?.atMs ?? 0) - startedMs).toBeLessThan(10_000);
     expect(good.received[0]?.verified).toBe(true);
     expect(deaf.most()).toBeLessThanOrEqual(16);

@@ -1,11 +1,13 @@
 import { type Benchmark, percentile } from './figures.ts';
 import type { Asked } from './neighbours/client.ts';
+import { neighboursWebhookMs } from './neighbours/webhooks.ts';
 import { createNeighbours, type Neighbours } from './neighbours/world.ts';
 
 /**
  * `bench neighbours`: what another tenant notices while one tenant attacks: 50 lists of its largest sessions and 10
  * transcripts at once without a pause, 400 streams of events, and strangers with large bodies and keys of their own making.
- * Measured are reads of one session of the other tenant, in turns with and without the attack.
+ * Measured are reads of one session of the other tenant, in turns with and without the attack. Then 200 webhook messages of the
+ * attacker go to endpoints that never answer, and the other tenant waits for its own.
  */
 const rounds = 10;
 const perRound = 120;
@@ -43,6 +45,7 @@ export const neighbours: Benchmark = async (progress) => {
   const world = await createNeighbours();
   const [calm, attacked]: [Asked[], Asked[]] = [[], []];
   let statements = 0;
+  let webhooks: Awaited<ReturnType<typeof neighboursWebhookMs>>;
   try {
     await ask(world);
     for (let n = 0; n < rounds; n += 1) {
@@ -56,6 +59,8 @@ export const neighbours: Benchmark = async (progress) => {
       await pause(settleMs);
       if (n === rounds - 1) progress(`the attacker was answered ${JSON.stringify(counts)}`);
     }
+    webhooks = await neighboursWebhookMs(world);
+    progress(`${webhooks.hanging} webhook messages of the attacker were under way`);
   } finally {
     await world.stop();
   }
@@ -82,5 +87,13 @@ export const neighbours: Benchmark = async (progress) => {
     { name: 'the other tenant, p99', value: p99![1], unit: 'ms', target: 2 * p99![0], baseline: p99![0] },
     { name: 'requests of the other tenant refused', value: during.refused.length, unit: '', target: 0, baseline: null },
     { name: 'statements of the attacker at once', value: statements, unit: '', target: share, baseline: null },
+    {
+      name: 'webhook without attack, slowest of five',
+      ...{ value: Math.max(...webhooks.calmMs), unit: 'ms', target: null, baseline: null },
+    },
+    {
+      name: 'webhook while 200 of the attacker hang, slowest of ten',
+      ...{ value: Math.max(...webhooks.tookMs), unit: 'ms', target: 3_000, baseline: Math.max(...webhooks.calmMs) },
+    },
   ];
 };

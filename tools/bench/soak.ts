@@ -2,7 +2,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { startStack } from '../stack/stack.ts';
 import { type Benchmark, type Figure, median, percentile } from './figures.ts';
-import { neighboursWebhookMs } from './soak/fairness.ts';
 import { heartbeatCost } from './soak/heartbeats.ts';
 import { startLoad, type Timed } from './soak/load.ts';
 import { databaseBytes, type Held, probe, processorSecondsOf } from './soak/probe.ts';
@@ -106,7 +105,6 @@ export const soak: Benchmark = async (progress, { minutes }) => {
     await sleep(settleMs);
     const after = await probe(stack, db);
     const machines = stack.cloud.fly.machines().length;
-    const webhookMs = await neighboursWebhookMs(stack);
     const heartbeatMs = await heartbeatCost(stack, db);
     for (const fault of load.faults.slice(0, 10)) progress(fault);
 
@@ -133,10 +131,6 @@ export const soak: Benchmark = async (progress, { minutes }) => {
       { ...none, name: 'rows that should be gone, at most', value: Math.max(...held.map(({ owed }) => owed)) },
       { ...none, name: 'rows that should be gone, afterwards', value: after.owed },
       { ...none, name: 'machines that are left', value: machines },
-      {
-        name: 'webhook while 200 of another tenant hang, slowest of five',
-        ...{ value: Math.max(...webhookMs), unit: 'ms', target: 3_000, baseline: null },
-      },
     ];
   } finally {
     await db.end();

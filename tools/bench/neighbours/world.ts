@@ -11,6 +11,8 @@ export interface Neighbours {
   stack: Stack;
   /** The orchestrator itself, without a proxy before it. */
   url: string;
+  /** API keys of both tenants. */
+  keys: { attacker: string; other: string };
   /** Requests of the measured tenant. */
   ask(ask: Ask): Promise<Asked>;
   /** The attacker's statements that the database is working on now. */
@@ -58,6 +60,7 @@ export async function createNeighbours(): Promise<Neighbours> {
   return {
     stack,
     url,
+    keys: { attacker: attacker.apiKey, other: stack.tenant.apiKey },
     ask: async (ask) => {
       const answered = once(client, 'message');
       client.send(ask);
