@@ -1,14 +1,14 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import { isTenantEvent } from '@greenroom/shared/session/events.ts';
-import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { type Access, sha256 } from '../access/authenticate.ts';
 import { bearerOf } from '../access/bearer.ts';
 import type { Caller } from '../access/caller.ts';
+import { createEventStreams, eventText, startOf } from '../access/event-streams.ts';
 import { callerOf, streamersWith } from '../access/route-access.ts';
-import { createStandingWatch } from '../access/standing-watch.ts';
 import type { EventRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
 import type { EventFeed } from './event-feed.ts';
@@ -21,11 +21,6 @@ import type { TenantFeed } from './tenant-feed.ts';
  * off. A session's stream stays open after the session has ended, because its result and late transcript entries
  * follow, until the client leaves. Machine events are for operators and are not sent (docs/events.md).
  *
- * - The socket, and not the response, tells that a client has left: the socket may close before the stream
- *   begins, and the response to a pipelined request gets no event when it does.
- * - Nothing is written to a stream that is being ended.
- * - A stream ends within a second after its key is revoked, or after anything else because of which the request
- *   would now be refused.
  * - The streams of a process are limited per credential and per tenant, so that no tenant can use up all of
  *   them.
  */
@@ -45,27 +40,17 @@ export const mostStreams = {
   /** Of all of a tenant's sessions; each reads the database on its own. */
   tenantWide: 10,
 };
-/** How often the credential of an open stream is checked again. */
-const standingMs = 500;
+const retryMs = 1_000;
 const keepAliveMs = 15_000;
-/** A client with more unread bytes is disconnected. It can reconnect with `Last-Event-ID`. */
-const maxBufferedBytes = 1_048_576;
+const maxUnreadBytes = 1_048_576;
 
 type Shown = Pick<EventRow, 'id' | 'type' | 'data' | 'created_at'>;
-export const formatEvent = ({ id, type, data, created_at }: Shown): string =>
-  `id: ${id}\nevent: ${type}\ndata: ${JSON.stringify({ ...data, at: created_at })}\n\n`;
+const textOf = ({ id, type, data, created_at }: Shown): string => eventText(type, { ...data, at: created_at }, id);
 
 const eventsQuery = z.strictObject({
   /** Id of the last event that the client knows. `Last-Event-ID`, which browsers send on reconnecting, goes before it. */
   after: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
 });
-
-/** The event after which a stream begins; undefined if the client names none. A header that is not a number is ignored. */
-const startOf = (request: FastifyRequest, after: number | undefined): number | undefined => {
-  const header = [request.headers['last-event-id'] ?? []].flat()[0];
-  const value = Number(header);
-  return header !== undefined && Number.isSafeInteger(value) && value >= 0 ? value : after;
-};
 
 /** Starts sending events to a stream; returns a function that stops it. */
 type Begin = (write: (event: Shown) => void) => () => void;
@@ -103,61 +88,26 @@ function createPlaces() {
 }
 
 export function eventRoutes({ access, sessions, feed, tenantFeed, clock }: EventRoutesDeps): FastifyPluginAsyncZod {
-  const streams = new Set<() => void>();
+  const streams = createEventStreams({ clock, retryMs, keepAliveMs, maxUnreadBytes });
   const takePlace = createPlaces();
-  const standing = createStandingWatch(clock, standingMs);
 
   const stream = (reply: FastifyReply, begin: Begin, givePlace: () => void): void => {
     const { request } = reply;
     const caller = callerOf(request);
-    const response = reply.raw;
-    const { socket } = request.raw;
-    if (socket.destroyed) {
-      givePlace();
-      return;
-    }
-    response.writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
-      'x-accel-buffering': 'no',
-      'x-request-id': request.id,
+    streams.open(reply, {
+      credential: sha256(bearerOf(request) ?? ''),
+      stands: () => access.stands(request, caller, 'sessions:read'),
+      begin: (send) =>
+        begin((event) => {
+          if (isTenantEvent(event.type)) send(textOf(event));
+        }),
+      onEnd: givePlace,
     });
-    response.write('retry: 1000\n\n');
-    const write = (text: string) => {
-      response.write(text);
-      if (response.writableLength > maxBufferedBytes) response.destroy();
-    };
-    const unwatch = begin((event) => {
-      if (isTenantEvent(event.type)) write(formatEvent(event));
-    });
-    const beat = () => {
-      write(': here\n\n');
-      timer = clock.setTimer(beat, keepAliveMs);
-    };
-    let timer = clock.setTimer(beat, keepAliveMs);
-    const leave = () => {
-      if (!streams.delete(end)) return;
-      unwatch();
-      stopJudging();
-      timer.cancel();
-      givePlace();
-    };
-    const end = () => {
-      leave();
-      response.end();
-    };
-    const stopJudging = standing.watch(
-      sha256(bearerOf(request) ?? ''),
-      () => access.stands(request, caller, 'sessions:read'),
-      end,
-    );
-    streams.add(end);
-    socket.once('close', leave);
   };
 
   return async (app) => {
     app.addHook('preClose', async () => {
-      for (const end of [...streams]) end();
+      streams.endAll('shutting_down');
     });
     app.get(
       '/sessions/:id/events',
@@ -179,7 +129,6 @@ export function eventRoutes({ access, sessions, feed, tenantFeed, clock }: Event
           givePlace();
           throw error;
         }
-        reply.hijack();
         const after = startOf(request, request.query.after) ?? 0;
         stream(reply, (write) => feed.watch(request.params.id, after, write), givePlace);
       },
@@ -197,7 +146,6 @@ export function eventRoutes({ access, sessions, feed, tenantFeed, clock }: Event
       async (request, reply) => {
         const caller = callerOf(request);
         const givePlace = takePlace(caller, true);
-        reply.hijack();
         const begin: Begin = (write) =>
           tenantFeed.watch(caller.tenantId, startOf(request, request.query.after), ({ session_id, data, ...event }) =>
             write({ ...event, data: session_id === null ? data : { ...data, session_id } }),
