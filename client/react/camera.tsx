@@ -98,9 +98,11 @@ export function CameraCheck({ className }: PartProps) {
       <p role="status">
         {snapshot.problem ? messages.recordingProblems[snapshot.problem] : isOn ? messages.recorder.ready : ''}
       </p>
-      <button type="button" disabled={!recording} onClick={() => void (isOn ? recording?.stop() : recording?.open())}>
-        {isOn ? messages.cameraOff : messages.cameraOn}
-      </button>
+      {snapshot.problem !== 'unsupported' && (
+        <button type="button" disabled={!recording} onClick={() => void (isOn ? recording?.stop() : recording?.open())}>
+          {isOn ? messages.cameraOff : messages.cameraOn}
+        </button>
+      )}
     </div>
   );
 }
@@ -160,7 +162,7 @@ export function VideoRecorder({ className, onRecordingUpdate, countdown = 3, aut
           {left}
         </span>
       )}
-      {state === 'off' && (
+      {state === 'off' && problem !== 'unsupported' && (
         <button type="button" disabled={!recording} onClick={() => void recording?.open()}>
           {messages.cameraOn}
         </button>

@@ -45,7 +45,7 @@ export function Correction({ line }: { line: TranscriptLine }) {
           <textarea
             ref={field}
             id={id}
-            rows={2}
+            rows={4}
             value={text}
             maxLength={maxCorrection}
             onInput={({ currentTarget }) => setText(currentTarget.value)}

@@ -10,6 +10,7 @@ const erasedDe = (organiser: string, effect: WithdrawalEffect): string =>
 
 export const de: Messages = {
   lang: 'de',
+  untitled: 'Ihr Gespräch',
   looking: 'Ihr Link wird geprüft …',
   greeting: (name) => `Guten Tag, ${name}.`,
   about: (organiser, minutes) =>
@@ -61,8 +62,8 @@ export const de: Messages = {
   waitingMachine: 'Ihr Gespräch wird vorbereitet. Das dauert meist weniger als 5 Sekunden.',
   waitingLong: 'Das dauert länger als sonst. Wir versuchen es weiter; Sie müssen nichts tun.',
   opensAt: (time) =>
-    `Ihr Gespräch beginnt um ${time}. Sie können jetzt Ihr Mikrofon prüfen und diese Seite offen lassen.`,
-  waitingStart: (time) => `Ihr Gespräch beginnt um ${time}. Diese Seite öffnet von selbst.`,
+    `Beginn Ihres Gesprächs: ${time}. Sie können jetzt Ihr Mikrofon prüfen und diese Seite offen lassen.`,
+  waitingStart: (time) => `Beginn Ihres Gesprächs: ${time}. Es fängt dann von selbst an.`,
   connecting: 'Verbindung wird aufgebaut …',
   running: 'Das Gespräch läuft. Sprechen Sie frei.',
   reconnecting: 'Sie sind gerade nicht zu hören. Die Verbindung wird wiederhergestellt …',
@@ -77,6 +78,7 @@ export const de: Messages = {
     speaking: 'Spricht',
     paused: 'Pause. Sie sind nicht zu hören.',
   },
+  muted: 'Stumm. Sie sind nicht zu hören.',
   statusWords: {
     initializing: 'Noch nicht begonnen',
     connecting: 'Verbindung wird aufgebaut …',
@@ -88,7 +90,7 @@ export const de: Messages = {
   mute: 'Mikrofon stumm',
   repeat: 'Bitte noch einmal',
   slower: 'Bitte langsamer',
-  moment: 'Einen Moment bitte',
+  moment: 'Moment, bitte',
   goOn: 'Weiter',
   type: 'Lieber tippen',
   typeLabel: 'Ihre Antwort',
@@ -180,13 +182,14 @@ export const de: Messages = {
     link_dead: 'Dieser Link gilt nicht mehr. Bitte lassen Sie sich einen neuen schicken.',
     used_elsewhere:
       'Das Gespräch ist anderswo offen. Wählen Sie dort „Mehr“ und „An einem anderen Gerät weitermachen“, und geben Sie den Code hier ein.',
-    session_over: 'Dieses Gespräch ist beendet.',
+    session_over: 'Dieses Gespräch ist beendet. Sie können diese Seite schließen.',
     consent_required:
       'Ihre Einwilligung fehlt. Bitte laden Sie die Seite neu und lesen Sie, worum der Veranstalter bittet.',
-    too_early: 'Es ist noch zu früh. Diese Seite öffnet von selbst, wenn es so weit ist.',
-    microphone_denied: 'Ihr Browser lässt diese Seite nicht an das Mikrofon. Erlauben Sie es, dann geht es weiter.',
+    too_early: 'Es ist noch zu früh. Diese Seite öffnet sich von selbst, wenn es so weit ist.',
+    microphone_denied:
+      'Ihr Browser lässt diese Seite nicht an das Mikrofon. Erlauben Sie es und versuchen Sie es noch einmal.',
     microphone_missing: 'Wir finden kein Mikrofon. Schließen Sie eines an oder öffnen Sie den Link am Telefon.',
-    microphone_busy: 'Ein anderes Programm benutzt Ihr Mikrofon. Schließen Sie es, dann geht es weiter.',
+    microphone_busy: 'Ein anderes Programm benutzt Ihr Mikrofon. Schließen Sie es und versuchen Sie es noch einmal.',
     microphone_lost: 'Ihr Mikrofon wurde getrennt. Schließen Sie eines an: Das Gespräch geht von selbst weiter.',
     microphone_muted: 'Ihr Gerät hat das Mikrofon stumm geschaltet. Vielleicht benutzt es gerade ein Anruf.',
     audio_blocked: 'Ihr Browser hält den Ton zurück.',
@@ -217,20 +220,20 @@ export const de: Messages = {
     max_duration: 'Die Zeit ist um. Danke für Ihre Zeit.',
     consent_declined:
       'Es wurde nichts aufgezeichnet. Der Veranstalter weiß Bescheid; fragen Sie dort nach einem anderen Weg.',
-    consent_withdrawn: 'Sie haben Ihre Einwilligung widerrufen. Das Gespräch ist beendet.',
-    ended_by_platform: 'Der Veranstalter hat das Gespräch beendet.',
+    consent_withdrawn: 'Das Gespräch ist beendet.',
+    ended_by_platform: 'Der Veranstalter hat das Gespräch beendet. Bitte fragen Sie dort, wie es weitergeht.',
     token_refused: 'Dieser Link gilt nicht mehr. Bitte lassen Sie sich einen neuen schicken.',
     unknown_session: 'Dieses Gespräch gibt es nicht. Bitte prüfen Sie Ihren Link.',
-    already_ended: 'Dieses Gespräch ist beendet.',
-    candidate_left:
-      'Dieses Gespräch ist beendet: Die Verbindung war zu lange weg. Der Veranstalter meldet sich bei Ihnen.',
+    already_ended: 'Es endete, während diese Seite keine Verbindung hatte.',
+    candidate_left: 'Die Verbindung war zu lange weg. Bitte fragen Sie den Veranstalter, wie es weitergeht.',
     candidate_never_joined: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',
     schedule_expired: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',
     unreachable:
-      'Die Verbindung kam nicht mehr zustande. Was gesagt wurde, bleibt erhalten. Der Veranstalter meldet sich.',
+      'Die Verbindung kam nicht mehr zustande. Was gesagt wurde, bleibt erhalten. Bitte fragen Sie den Veranstalter, wie es weitergeht.',
     opened_elsewhere: 'Das Gespräch wurde in einem anderen Fenster oder an einem anderen Gerät geöffnet.',
     call_not_established:
       'Ihr Netz ließ keinen Ton durch. Bitten Sie um einen neuen Link und nehmen Sie ein anderes Netz.',
-    other: 'Das Gespräch konnte nicht weitergehen; an Ihnen liegt es nicht. Der Veranstalter meldet sich.',
+    other:
+      'Das Gespräch konnte nicht weitergehen; an Ihnen liegt es nicht. Bitte fragen Sie den Veranstalter, wie es weitergeht.',
   },
 };

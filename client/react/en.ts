@@ -10,6 +10,7 @@ const erasedEn = (organiser: string, effect: WithdrawalEffect): string =>
 
 export const en: Messages = {
   lang: 'en',
+  untitled: 'Your interview',
   looking: 'Checking your link …',
   greeting: (name) => `Hello ${name}.`,
   about: (organiser, minutes) =>
@@ -73,6 +74,7 @@ export const en: Messages = {
     speaking: 'Speaking',
     paused: 'Paused. You are not heard.',
   },
+  muted: 'Muted. You are not heard.',
   statusWords: {
     initializing: 'Not started',
     connecting: 'Connecting …',
@@ -171,12 +173,12 @@ export const en: Messages = {
     link_dead: 'This invitation link no longer works. Please ask for a new one.',
     used_elsewhere:
       'Your interview is open on another device. There, choose “More” and “Continue on another device”, and type the code here.',
-    session_over: 'This interview is over.',
+    session_over: 'This interview is over. You can close this page.',
     consent_required: 'Your consent is missing. Please reload this page and read what the organiser asks.',
     too_early: 'It is too early to join. This page opens by itself when it is time.',
-    microphone_denied: 'Your browser does not let this page use the microphone. Allow it, then continue.',
+    microphone_denied: 'Your browser does not let this page use the microphone. Allow it, then try again.',
     microphone_missing: 'We found no microphone. Plug one in, or open the link on your phone.',
-    microphone_busy: 'Another program is using your microphone. Close it, then continue.',
+    microphone_busy: 'Another program is using your microphone. Close it, then try again.',
     microphone_lost: 'Your microphone was disconnected. Plug one in: the interview goes on by itself.',
     microphone_muted: 'Your device has muted the microphone. A phone call may be using it.',
     audio_blocked: 'Your browser is holding the sound back.',
@@ -205,18 +207,19 @@ export const en: Messages = {
     interviewer_finished: 'The interview is finished. Thank you for your time.',
     max_duration: 'The time is up. Thank you for your time.',
     consent_declined: 'Nothing was recorded. Your organiser knows that you do not agree; ask them about another way.',
-    consent_withdrawn: 'You withdrew your consent. The interview is over.',
-    ended_by_platform: 'The interview was ended by the organiser.',
+    consent_withdrawn: 'The interview is over.',
+    ended_by_platform: 'Your organiser ended the interview. Please ask them what happens next.',
     token_refused: 'This link is not valid any more. Please ask for a new one.',
     unknown_session: 'This interview does not exist. Please check your link.',
-    already_ended: 'This interview is over.',
-    candidate_left: 'This interview is over: the connection was lost for too long. Your organiser will be in touch.',
+    already_ended: 'It ended while this page was not connected.',
+    candidate_left: 'The connection was lost for too long. Please ask your organiser what happens next.',
     candidate_never_joined: 'The time for this interview has passed. Please ask your organiser for a new link.',
     schedule_expired: 'The time for this interview has passed. Please ask your organiser for a new link.',
-    unreachable: 'We could not bring the connection back. What was said is kept. Your organiser will be in touch.',
+    unreachable:
+      'We could not bring the connection back. What was said is kept. Please ask your organiser what happens next.',
     opened_elsewhere: 'The interview was opened in another tab or on another device.',
     call_not_established:
       'No sound got through your network. Ask your organiser for a new link, and use another network, such as your phone.',
-    other: 'The interview could not go on; this is not your doing. Your organiser will be in touch.',
+    other: 'The interview could not go on; this is not your doing. Please ask your organiser what happens next.',
   },
 };

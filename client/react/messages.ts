@@ -14,6 +14,8 @@ export type RecorderStatus = 'initializing' | 'ready' | 'recording' | 'completed
  */
 export interface Messages {
   lang: string;
+  /** Heading while the position is not known. */
+  untitled: string;
   looking: string;
   greeting(name: string): string;
   about(organiser: string, minutes: number): string;
@@ -69,6 +71,8 @@ export interface Messages {
   movedOn: string;
   closing: string;
   turns: Record<Turn, string>;
+  /** Instead of `listening` and `hearing`, while the candidate has muted the microphone. */
+  muted: string;
   statusWords: Record<InterviewStatusWord, string>;
   mute: string;
   repeat: string;

@@ -85,24 +85,30 @@ export function MuteButton({ className }: PartProps) {
   );
 }
 
-/** What a candidate may ask by a press. */
+/** What a candidate may ask by a press, while somebody is there to hear it. */
 export function RequestBar({ className }: PartProps) {
   const interview = useInterview();
   const messages = useMessages();
   const status = useStatus();
-  const isPaused = status.name === 'live' && status.turn === 'paused';
-  const pause = isPaused ? 'go_on' : 'moment';
+  const isLive = status.name === 'live';
+  const requests =
+    isLive && status.turn === 'paused'
+      ? (['repeat', 'slower', 'goOn'] as const)
+      : (['repeat', 'slower', 'moment'] as const);
+  // Not `disabled`: that would take the focus from a button when the connection is lost.
   return (
     <div className={className} data-part="requests">
-      <button type="button" onClick={() => interview.request('repeat')}>
-        {messages.repeat}
-      </button>
-      <button type="button" onClick={() => interview.request('slower')}>
-        {messages.slower}
-      </button>
-      <button type="button" onClick={() => interview.request(pause)}>
-        {isPaused ? messages.goOn : messages.moment}
-      </button>
+      {requests.map((what, at) => (
+        <button
+          // biome-ignore lint/suspicious/noArrayIndexKey: the focus stays when the third one changes its name
+          key={at}
+          type="button"
+          aria-disabled={!isLive}
+          onClick={() => isLive && interview.request(what === 'goOn' ? 'go_on' : what)}
+        >
+          {messages[what]}
+        </button>
+      ))}
     </div>
   );
 }
@@ -171,9 +177,16 @@ export function EndButton({ className }: PartProps) {
   const interview = useInterview();
   const messages = useMessages();
   const dialog = useRef<HTMLDialogElement>(null);
+  const isEnding = useStatus().name === 'ending';
   return (
     <>
-      <button type="button" className={className} data-part="end" onClick={() => dialog.current?.showModal()}>
+      <button
+        type="button"
+        className={className}
+        data-part="end"
+        aria-disabled={isEnding}
+        onClick={() => isEnding || dialog.current?.showModal()}
+      >
         {messages.end}
       </button>
       <dialog ref={dialog} aria-labelledby="end-title" data-part="end-dialog">

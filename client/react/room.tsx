@@ -8,6 +8,7 @@ import { useKeptFocus } from './focus.ts';
 import {
   InterviewContext,
   MessagesContext,
+  useDevices,
   useInterview,
   useMessages,
   useOwnInterview,
@@ -180,12 +181,15 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
   useLookWhenDue(invitation, status.name === 'idle', look);
 
   const screen = screenOf(status, invitation, isConsentGiven);
-  const position = invitation?.position ?? 'Greenroom';
+  const position = invitation?.position ?? messages.untitled;
   useEffect(() => {
     document.title = titleOf(status, messages, position);
     document.documentElement.lang = messages.lang;
   }, [status, messages, position]);
-  const withdrawn = useWithdrawn();
+  const { muted } = useDevices();
+  const isWithdrawn = useWithdrawn();
+  // Withdrawn in another browser: no page of an interview that is kept.
+  const withdrawn = isWithdrawn || (status.name === 'ended' && status.reason === 'consent_withdrawn');
   const shown = withdrawn && screen === 'end' ? 'withdrawn' : screen;
   const before = useRef<string>(shown);
   useEffect(() => {
@@ -208,7 +212,8 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
   const isLong = useIsLong(status);
   const line = failed
     ? ''
-    : (waitingLine(screen, status, invitation, messages, isLong) ?? screenLine(screen, status, messages, problem));
+    : (waitingLine(screen, status, invitation, messages, isLong) ??
+      screenLine(screen, status, messages, problem, muted));
   return (
     <main ref={main} data-part="room" data-screen={screen}>
       <header>
@@ -244,9 +249,11 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
           withdrawing={isConsentGiven && invitation ? <Withdraw invitation={invitation} /> : null}
         />
       )}
-      {shown === 'withdrawn' && invitation?.consent && (
+      {shown === 'withdrawn' && (
         <section data-part="end">
-          <p>{messages.withdrawnText(invitation.organiser, invitation.consent.onWithdrawal)}</p>
+          {invitation?.consent && (
+            <p>{messages.withdrawnText(invitation.organiser, invitation.consent.onWithdrawal)}</p>
+          )}
           <p>{messages.closing}</p>
         </section>
       )}
@@ -302,18 +309,25 @@ function waitingLine(
   return isStarting && isLong ? messages.waitingLong : undefined;
 }
 
-/** While these last, the candidate cannot just speak freely. */
-const silencing: ReadonlySet<ProblemCode | null> = new Set<ProblemCode>([
-  'voice_missing',
+/** While these last, nobody hears the candidate. */
+const muting: ReadonlySet<ProblemCode | null> = new Set<ProblemCode>([
   'not_heard',
   'microphone_lost',
   'microphone_muted',
 ]);
+/** While these last, the candidate cannot just speak freely. */
+const silencing: ReadonlySet<ProblemCode | null> = new Set([...muting, 'voice_missing']);
 
 /** What the notice of the problem says is not said twice. */
-function screenLine(screen: Screen, status: Status, messages: Messages, problem: ProblemCode | null): string {
+function screenLine(
+  screen: Screen,
+  status: Status,
+  messages: Messages,
+  problem: ProblemCode | null,
+  muted: boolean,
+): string {
   if (status.name === 'reconnecting' && problem) return messages.connecting;
-  if (status.name === 'live' && silencing.has(problem)) return '';
+  if (status.name === 'live' && (muted || status.turn === 'paused' || silencing.has(problem))) return '';
   if (screen === 'looking') return problem ? '' : messages.looking;
   if (screen === 'consent') return messages.consentIntro;
   if (screen === 'elsewhere') return '';
@@ -503,12 +517,16 @@ interface WithInvitation {
 function Conversation({ invitation, withdrawing }: WithInvitation) {
   const messages = useMessages();
   const status = useStatus();
+  const { muted } = useDevices();
+  const turn = status.name === 'live' ? status.turn : 'none';
+  const problem = useProblem();
+  const isUnheard = (muted || muting.has(problem)) && (turn === 'listening' || turn === 'hearing');
   const [readsAloud, setReadsAloud] = useState(false);
   return (
     <div data-part="conversation">
-      <section data-part="stage" data-turn={status.name === 'live' ? status.turn : 'none'}>
+      <section data-part="stage" data-turn={isUnheard ? 'none' : turn}>
         <div className="circle" aria-hidden="true" />
-        <p className="turn">{status.name === 'live' && messages.turns[status.turn]}</p>
+        <p className="turn">{isUnheard ? muted && messages.muted : turn !== 'none' && messages.turns[turn]}</p>
         <MicrophoneMeter />
         {invitation?.recordsVideo && <VideoRecorder autoStart />}
       </section>
@@ -628,13 +646,13 @@ function End({ invitation, withdrawing }: WithInvitation) {
       )}
       {recordsVideo && <RecordingState />}
       {recordsVideo ? <ClosingWithRecording /> : <Closing />}
+      {withdrawing}
       {lines.length > 0 && !goesOn && (
         <>
-          <p>{messages.correctAbout}</p>
+          {answers > 0 && <p>{messages.correctAbout}</p>}
           <TranscriptPanel follow={false} Note={Correction} />
         </>
       )}
-      {withdrawing}
     </section>
   );
 }

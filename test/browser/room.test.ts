@@ -48,7 +48,7 @@ describe('the candidate’s room', () => {
     expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('H1');
     await page.locator('#transcript li[data-speaker=candidate]:not(.partial)').first().waitFor({ timeout: 60_000 });
     await page.getByText(/Gespeichert bis \d/).waitFor();
-    await press('Einen Moment bitte');
+    await press('Moment, bitte');
     await page.getByText('Pause. Sie sind nicht zu hören.').waitFor();
     await press('Weiter');
     await press('Gespräch beenden');

@@ -155,6 +155,25 @@ describe('the screens of the room', () => {
     expect(await page.evaluate(() => (window as unknown as GalleryWindow).drawn.length)).toBeGreaterThan(before);
   });
 
+  test('a candidate whom nobody hears is not told to speak, and requests are off while there is nobody to ask', async () => {
+    const { page } = gallery;
+    const speaks = page.getByText('Speak freely');
+    const repeat = page.getByRole('button', { name: 'Say that again' });
+    const isOff = () => repeat.getAttribute('aria-disabled');
+    await gallery.show('live-listening');
+    expect([await speaks.isVisible(), await isOff()]).toEqual([true, 'false']);
+    await page.getByRole('button', { name: 'Mute microphone' }).click();
+    await page.getByText('Muted. You are not heard.').waitFor();
+    expect([await speaks.isVisible(), await page.getByText('Listening').isVisible()]).toEqual([false, false]);
+    for (const name of ['connecting', 'reconnecting', 'ending']) {
+      await gallery.show(name);
+      expect([name, await speaks.isVisible(), await isOff()]).toEqual([name, false, 'true']);
+    }
+    await gallery.show('ended-consent_withdrawn');
+    expect(await page.getByText('stored').count()).toBe(0);
+    expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('You withdrew your consent');
+  });
+
   test('the captions follow the newest line, unless the candidate has scrolled up', async () => {
     const { page } = gallery;
     await gallery.show('live-listening');

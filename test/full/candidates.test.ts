@@ -211,6 +211,8 @@ describe('a candidate', () => {
     await before.room.start();
     await before.room.hasAnswered();
     await before.room.waitFor('Saved up to');
+    // Chromium writes to disk up to five seconds later. Killed before that, it would be another browser to the service.
+    await until('the secret of this browser is on disk', () => isStoredIn(profile, 'greenroom.browser'));
     process.kill(browserProcess(profile), 'SIGKILL');
     const again = await chromium.launchPersistentContext(profile, options);
     const after = await visit(again, session);
@@ -329,7 +331,7 @@ describe('a candidate', () => {
       expired: { words: 'This invitation link no longer works', before: expire },
       used: { words: 'Your interview is open on another device', before: use },
       over: {
-        words: 'The interview was ended by the organiser.',
+        words: 'Your organiser ended the interview.',
         before: ({ session_id }) => platformOf(stack).deleteSession(session_id),
       },
       early: { words: 'Your interview opens at', more: { scheduled_at: later }, starts: true },
@@ -354,6 +356,12 @@ describe('a candidate', () => {
     await db.end();
   });
 });
+
+/** Whether the browser has written this key of a page's `localStorage` to disk. */
+function isStoredIn(profile: string, key: string): boolean {
+  const dir = path.join(profile, 'Default/Local Storage/leveldb');
+  return readdirSync(dir).some((file) => readFileSync(path.join(dir, file)).includes(key));
+}
 
 /** The main process of the browser with this profile. */
 function browserProcess(profile: string): number {
