@@ -104,6 +104,36 @@ test('reads further pages while scrolling, and draws only the rows in sight', as
   await close(page);
 });
 
+test('shows on a phone which view is open', async () => {
+  const page = await shown.open('viewer');
+  await page.setViewportSize({ width: 360, height: 740 });
+  await page.goto(`${shown.url}/audit`);
+  const isInSight = () =>
+    page.getByRole('link', { name: 'Audit' }).evaluate((at) => {
+      const { left, right } = at.getBoundingClientRect();
+      return left >= 0 && right <= innerWidth;
+    });
+  await expect.poll(isInSight).toBe(true);
+  await close(page);
+});
+
+test('counts no further than 1,000 rows', async () => {
+  await shown.world.db.query(
+    `insert into public.session_events (session_id, tenant_id, type)
+    select $1, tenant_id, 'session.ready' from public.interview_sessions, generate_series(1, 1100) where id = $1`,
+    [shown.fleet.dead],
+  );
+  const page = await shown.open('viewer', `/events?session=${shown.fleet.dead}`);
+  const count = page.getByRole('status').filter({ hasText: 'rows' });
+  await expect
+    .poll(async () => {
+      await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+      return count.textContent();
+    })
+    .toMatch(/^1,000\+ rows/);
+  await close(page);
+});
+
 test('says what is wrong with an address, and that an id is unknown', async () => {
   const page = await shown.open('viewer', `/sessions?status=asleep`);
   expect(await page.getByRole('alert').textContent()).toContain('status');

@@ -1,10 +1,13 @@
 /** Numbers and times in words. */
 const oneDecimal = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
+const upToTwo = new Intl.NumberFormat('en', { maximumFractionDigits: 2 });
 const cents = new Intl.NumberFormat('en', { style: 'currency', currency: 'USD' });
 const small = new Intl.NumberFormat('en', { style: 'currency', currency: 'USD', maximumFractionDigits: 4 });
 
 export const number = (value: number): string => whole.format(value);
+/** For rates: a tenant may have one machine in a hundred seconds. */
+export const fraction = (value: number): string => upToTwo.format(value);
 export const usd = (value: number): string => (value !== 0 && Math.abs(value) < 0.1 ? small : cents).format(value);
 export const plural = (count: number, one: string, many = `${one}s`): string =>
   `${number(count)} ${count === 1 ? one : many}`;

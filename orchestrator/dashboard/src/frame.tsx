@@ -16,11 +16,12 @@ const environmentOf = (publicUrl: string): string => {
   return /(?:^|[.-])(?:stage|staging|test|dev)(?:[.-]|$)/.test(hostname) ? 'staging' : 'production';
 };
 
-/** After a move to another view the focus goes to its heading. */
+/** After a move to another view the focus goes to its heading, and on a phone the rail shows where that is. */
 function useFocusOnHeading(): void {
   const path = useRouterState({ select: ({ location }) => location.pathname });
   const first = useRef(true);
   useEffect(() => {
+    document.querySelector('.rail [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' });
     if (!first.current && path) document.querySelector<HTMLElement>('h1')?.focus();
     first.current = false;
   }, [path]);

@@ -50,7 +50,7 @@ function Machine({ machine: m }: { machine: OpsMachine }) {
         <p className="head">
           <State value={m.state} {...(m.unwanted ? { tone: 'bad' } : {})} />
           {m.unwanted && <b>should be gone</b>}
-          <Evidence reason={m.reason} evidence={m.evidence} />
+          {m.reason !== null && <Evidence reason={m.reason} evidence={m.evidence} />}
         </p>
       </section>
       <div className="columns">

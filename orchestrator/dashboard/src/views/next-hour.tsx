@@ -1,6 +1,6 @@
 import { useId } from 'react';
 import type { Forecast, OpsPool } from '../answers.ts';
-import { duration, number, plural } from '../format.ts';
+import { duration, fraction, number, plural } from '../format.ts';
 import { useLive } from '../live.tsx';
 import { IdLink, Loaded, Panel, Rows, State, Title, When } from '../parts.tsx';
 import { SetPool } from './pools.tsx';
@@ -61,7 +61,7 @@ function Minutes({ of: { minutes, tenants } }: { of: Forecast }) {
       </svg>
       <figcaption id={caption} className="soft">
         From now to an hour ahead. At most {plural(most, 'session')} in a minute; Fly lets these tenants create{' '}
-        {number(perMinute)} machines a minute{perMinute <= top && ' (the line)'}.
+        {fraction(perMinute)} machines a minute{perMinute <= top && ' (the line)'}.
       </figcaption>
       <details>
         <summary>As a table</summary>
@@ -94,7 +94,7 @@ function Tenants({ of: { tenants } }: { of: Forecast }) {
               t.late > 0 ? <State key="s" value="late" tone="bad" /> : <State key="s" value="in time" tone="live" />,
               number(t.due),
               number(t.prepared),
-              number(t.creates_per_second),
+              fraction(t.creates_per_second),
               number(t.late),
               t.late > 0 && (t.worst_s === null ? 'never' : duration(t.worst_s * 1_000)),
               t.advice && (

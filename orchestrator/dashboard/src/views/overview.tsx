@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 import { ActButton } from '../acts.tsx';
 import type { Attention, OpsRegion, Overview } from '../answers.ts';
 import { searchOf } from '../api.ts';
-import { cityOf, duration, number, plural, toneOf, usd, words } from '../format.ts';
+import { cityOf, duration, fraction, number, plural, toneOf, usd, words } from '../format.ts';
 import { useLive } from '../live.tsx';
 import { Age, Id, Loaded, Ms, Panel, Rows, State, Title, When } from '../parts.tsx';
 import { World } from '../world.tsx';
@@ -76,7 +76,7 @@ function Figures({ overview }: { overview: Overview }) {
         </Panel>
         <Panel title="Fly" acts={<Link to="/next-hour">Next hour</Link>}>
           <p>
-            May create <b className="number">{number(overview.creates_per_second)}</b> machines a second.{' '}
+            May create <b className="number">{fraction(overview.creates_per_second)}</b> machines a second.{' '}
             {overview.create_backlog_s > 0
               ? `The next one has to wait ${duration(overview.create_backlog_s * 1_000)}.`
               : 'None has to wait.'}

@@ -108,7 +108,9 @@ function Tenant({ tenant: t }: { tenant: OpsTenant }) {
             k.key_id,
             [
               k.name,
-              <code key="p">{k.prefix}</code>,
+              <code key="p" className="short">
+                {k.prefix}
+              </code>,
               k.scopes.join(', '),
               <When key="c" at={k.created_at} />,
               <When key="e" at={k.expires_at} />,

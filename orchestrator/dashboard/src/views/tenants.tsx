@@ -1,6 +1,6 @@
 import { tenantStatuses } from '@greenroom/shared/protocol/operators.ts';
 import type { OpsTenantRow } from '../answers.ts';
-import { number } from '../format.ts';
+import { fraction, number } from '../format.ts';
 import { List, type ListOf } from '../list.tsx';
 import { IdLink, orDash, State, Title } from '../parts.tsx';
 
@@ -46,7 +46,7 @@ const list: ListOf<OpsTenantRow> = {
       wide: true,
       width: 120,
       number: true,
-      of: ({ creates_per_second }) => number(creates_per_second),
+      of: ({ creates_per_second }) => fraction(creates_per_second),
     },
     { name: 'Keys', wide: true, width: 60, number: true, of: ({ keys }) => number(keys) },
     {
