@@ -50,7 +50,7 @@ async function open(sessions: number, progress: (line: string) => void): Promise
   });
   const db = new pg.Client({ connectionString: stack.cloud.supabase.adminDbUrl });
   await db.connect();
-  stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
+  stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }), apiSocket: false });
   const world = await createAllocateWorld(stack, image, stack.flyToken);
   await world.addMachines(rounds + 20);
   const stop = async () => {
