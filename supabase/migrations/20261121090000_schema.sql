@@ -950,6 +950,7 @@ create index machines_fly on public.machines (fly_machine_id) where fly_machine_
 create index machines_tenant on public.machines (tenant_id, reserved_at desc, id desc);
 create index machines_newest on public.machines (reserved_at desc, id desc);
 create index machines_newest_alive on public.machines (reserved_at desc, id desc) where state <> 'destroyed';
+create index machines_newest_region on public.machines (region, reserved_at desc, id desc);
 create index machines_fly_request on public.machines (fly_request_id) where fly_request_id is not null;
 create index machines_standby on public.machines (tenant_id, region, created_at) where session_id is null
   and state = 'created' and not hot;
@@ -1163,6 +1164,8 @@ comment on column public.session_phases.spoke_at is 'When the interviewer''s fir
 comment on column public.session_phases.start_ms is 'From due_at to ready_at, ms.';
 comment on column public.session_phases.voice_ms is 'From joined_at to spoke_at, ms.';
 create index session_phases_tenant on public.session_phases (tenant_id, start_ms desc, session_id desc);
+create index session_phases_path on public.session_phases (path, start_ms desc, session_id desc)
+  where start_ms is not null;
 create index session_phases_ready on public.session_phases (ready_at) where ready_at is not null;
 create index session_phases_slowest on public.session_phases (start_ms desc, session_id desc)
   where start_ms is not null;
@@ -1641,8 +1644,9 @@ create index audit_log_age on public.audit_log (tenant_id, created_at);
 -- Operators: what the people who run a deployment see of all tenants, and what they decide.
 --
 -- - The functions ops_… return no names, no spoken text and none of a platform's own data.
--- - A list is read by the key of its last row. Its function plans each call with the call's own values
---   (force_custom_plan), so a filter that is not given costs nothing, and one that is given uses its index.
+-- - A list is read by the key of its last row. Each call is planned for its own filters: by a dynamic query
+--   (lists.sql) or with the call's values (force_custom_plan). A filter that is not given costs nothing.
+-- - The rows of a list are those of a view, as json: a function call for each row, or jsonb, costs more than the query.
 -- - Rows since a time are found with now(): it is stable, so an index can be searched for it; clock_timestamp() is not.
 -- - An act and its audit entry are one transaction. p_by is {actor, remote_address, request_id, why}; the entry says
 --   what it was before and after.
@@ -4743,12 +4747,17 @@ comment on function public.ops_replay_delivery(uuid, jsonb) is
 grant execute on function public.ops_replay_delivery(uuid, jsonb) to orchestrator;
 
 -- ── schemas/operators/events.sql ──
-create function app.scan_window() returns integer language sql immutable set search_path = '' as 'select 20000';
+create function app.scan_window() returns integer language sql immutable set search_path = '' as 'select 5000';
 comment on function app.scan_window() is
   'Returns how many rows of a log one page looks through for a filter without an index. The next page continues '
   'there.';
 
-create function public.ops_events(p_filter jsonb, p_before bigint, p_after bigint, p_limit integer) returns jsonb
+create view app.ops_event_rows with (security_invoker = true) as
+  select e.id, e.session_id, e.tenant_id, t.slug as tenant, e.type, e.data, e.created_at
+  from public.session_events e join public.tenants t on t.id = e.tenant_id;
+comment on view app.ops_event_rows is 'An event as operators see it.';
+
+create function public.ops_events(p_filter jsonb, p_before bigint, p_after bigint, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_tenant uuid := (p_filter ->> 'tenant')::uuid;
@@ -4757,23 +4766,24 @@ declare
   v_newest bigint := least(p_before - 1, (select max(id) from public.session_events));
   -- Only a filter by type alone is not supported by an index.
   v_oldest bigint := case when v_types is not null and v_session is null then v_newest - app.scan_window() end;
-  v_rows jsonb;
+  v_rows json;
+  v_found bigint;
 begin
   if p_after is not null then
-    return jsonb_build_object('rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id), '[]') from (
-      select e, e.id from public.session_events e
+    return json_build_object('rows', (select coalesce(json_agg(row_to_json(x) order by x.id), '[]') from (
+      select * from app.ops_event_rows e
       where e.id > p_after and (v_tenant is null or e.tenant_id = v_tenant)
         and (v_session is null or e.session_id = v_session) and (v_types is null or e.type = any (v_types))
       order by e.id limit p_limit) x), 'searched_to', null);
   end if;
-  select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id desc), '[]') into v_rows from (
-    select e, e.id from public.session_events e
+  select coalesce(json_agg(row_to_json(x) order by x.id desc), '[]'), count(*) into v_rows, v_found from (
+    select * from app.ops_event_rows e
     where e.id <= v_newest and (v_oldest is null or e.id > v_oldest)
       and (v_tenant is null or e.tenant_id = v_tenant) and (v_session is null or e.session_id = v_session)
       and (v_types is null or e.type = any (v_types))
     order by e.id desc limit p_limit) x;
-  return jsonb_build_object('rows', v_rows, 'searched_to',
-    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+  return json_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and v_found < p_limit then v_oldest + 1 end);
 end $$;
 comment on function public.ops_events(jsonb, bigint, bigint, integer) is
   'Lists events of all tenants for operators. With p_after: those with a greater id, in their order; otherwise newest '
@@ -4781,26 +4791,19 @@ comment on function public.ops_events(jsonb, bigint, bigint, integer) is
   'set, older events were not looked at, and the next page begins before it.';
 grant execute on function public.ops_events(jsonb, bigint, bigint, integer) to orchestrator;
 
-create function app.ops_event_json(e public.session_events) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', e.id, 'session_id', e.session_id, 'tenant_id', e.tenant_id,
-    'tenant', (select t.slug from public.tenants t where t.id = e.tenant_id), 'type', e.type, 'data', e.data,
-    'created_at', e.created_at)
-$$;
-comment on function app.ops_event_json(public.session_events) is 'Returns an event as operators see it.';
-
-create function public.ops_new_events(p_after bigint, p_seen bigint[], p_limit integer) returns jsonb
+create function public.ops_new_events(p_after bigint, p_missing bigint[], p_limit integer) returns json
 language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object('newest', coalesce((select max(id) from public.session_events), 0),
-    'rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) || jsonb_build_object('settled', x.settled)
-      order by x.id), '[]') from (
-      select e, e.id, e.created_at < clock_timestamp() - interval '10 seconds' as settled
-      from public.session_events e where e.id > p_after and e.id <> all (p_seen) order by e.id limit p_limit) x))
+  select json_build_object('newest', coalesce((select max(id) from public.session_events), 0),
+    'rows', (select coalesce(json_agg(row_to_json(x) order by x.id), '[]') from (
+      select y.*, y.created_at < now() - interval '10 seconds' as settled from (
+        (select * from app.ops_event_rows where id > p_after order by id limit p_limit)
+        union all
+        (select * from app.ops_event_rows where id = any (p_missing) and id <= p_after)) y) x))
 $$;
 comment on function public.ops_new_events(bigint, bigint[], integer) is
-  'Returns events of all tenants after p_after that are not in p_seen, for the live stream of operators. A slower '
-  'transaction may commit a smaller id later, so the reader keeps what it has seen; settled: no smaller id can follow '
-  'any more.';
+  'Returns events of all tenants after p_after, at most p_limit, and those of p_missing, for the live stream of '
+  'operators. A slower transaction may commit a smaller id later, so the reader asks again for ids that were missing; '
+  'settled: no smaller id can follow any more. newest is the greatest id of all.';
 grant execute on function public.ops_new_events(bigint, bigint[], integer) to orchestrator;
 
 create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns jsonb
@@ -4903,85 +4906,148 @@ comment on function public.ops_find(text) is
   'platform''s external id of a candidate, or the id of a request. Returns at most 10 of each.';
 grant execute on function public.ops_find(text) to orchestrator;
 
+-- ── schemas/operators/lists.sql ──
+-- Pages of lists whose filters can be combined freely. The functions are plpgsql, which keeps the plans of their own
+-- expressions. Each page is one dynamic query with the conditions of the given
+-- filters alone, so its plan is made for these. It walks the index that supports most of them in the order of the
+-- list, and looks through a bounded number of rows for the others: no combination of filters reads a whole table.
+
+create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 500';
+comment on function app.walk_window() is
+  'Returns how many rows one page looks through for filters that the walked index does not support.';
+
+create function app.conditions(p_all jsonb, p_names text[], p_named boolean) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return coalesce((select string_agg(x.value, ' and ') from jsonb_each_text(p_all) x
+    where (x.key = any (p_names)) = p_named), 'true');
+end $$;
+comment on function app.conditions(jsonb, text[], boolean) is
+  'Joins those SQL conditions of p_all whose name is in p_names, or those whose name is not.';
+
+create function app.walk_of(p_all jsonb, p_indexes text[]) returns text[]
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_index text;
+begin
+  foreach v_index in array p_indexes loop
+    if p_all ?& string_to_array(v_index, ' ') then return string_to_array(v_index, ' '); end if;
+  end loop;
+  return '{}';
+end $$;
+comment on function app.walk_of(jsonb, text[]) is
+  'Returns the first of p_indexes whose conditions are all given. Each names the conditions that it supports.';
+
+create function app.are_few(p_from text, p_most integer) returns boolean
+language plpgsql stable set search_path = '' as $$
+declare
+  v_few boolean;
+begin
+  if p_from is null then return false; end if;
+  execute format('select count(*) <= %1$s from (select from %2$s limit %1$s + 1) x', p_most, p_from) into v_few;
+  return v_few;
+end $$;
+comment on function app.are_few(text, integer) is
+  'Returns whether a query selects at most p_most rows. p_from: its tables and conditions.';
+
+create function app.page_of(p_walk text, p_page text, p_rows text, p_place text, p_window integer, p_limit integer)
+  returns json
+-- A page is few rows of big tables, so each join goes through an index. The planner knows neither of the two for sure.
+language plpgsql stable set search_path = '' set enable_hashjoin = off set enable_mergejoin = off
+  set max_parallel_workers_per_gather = 0 as $$
+declare
+  v_page json;
+begin
+  execute format('with walked as materialized (%1$s limit %2$s), page as materialized (%3$s limit %4$s)
+    select json_build_object(''rows'', coalesce((%5$s), ''[]''), ''searched_to'',
+      case when (select count(*) from page) < %4$s then (select %6$s from walked offset %2$s - 1 limit 1) end)',
+    p_walk, p_window, p_page, p_limit, p_rows, p_place) into v_page;
+  return v_page;
+end $$;
+comment on function app.page_of(text, text, text, text, integer, integer) is
+  'Reads a page {rows, searched_to}. p_walk selects the next rows of an index, of which p_window are looked at; p_page '
+  'selects the ids of the page from them (walked); p_rows makes its rows (page). searched_to is the place (p_place) of '
+  'the last row that was looked at if the page is not full: the next page begins there.';
+
 -- ── schemas/operators/machines.sql ──
+-- Two reconcile ticks are 10 s.
 create function app.is_unwanted(m public.machines) returns boolean
-language sql stable set search_path = '' as $$
-  -- Two reconcile ticks are 10 s.
-  select m.state <> 'destroyed' and (m.hard_deadline_at < clock_timestamp() - interval '10 seconds'
-    or m.destroying_at < clock_timestamp() - interval '2 minutes') is true
-$$;
+language sql stable return (m.state <> 'destroyed' and (m.hard_deadline_at < now() - interval '10 seconds'
+  or m.destroying_at < now() - interval '2 minutes')) is true;
 comment on function app.is_unwanted(public.machines) is
   'Returns whether a machine should be gone by now: it is past its hard deadline, or its destruction takes minutes.';
 
-create function app.ops_machine_json(m public.machines) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('machine_id', m.id, 'name', m.name, 'fly_machine_id', m.fly_machine_id,
-    'fly_request_id', m.fly_request_id, 'app_name', m.app_name, 'tenant_id', m.tenant_id,
-    'tenant', (select t.slug from public.tenants t where t.id = m.tenant_id), 'region', m.region, 'image', m.image,
-    'state', m.state, 'reason', m.reason, 'evidence', m.evidence,
-    'kind', case when m.session_id is not null then 'session' when m.hot then 'hot' else 'standby' end,
-    'hot', m.hot, 'unwanted', app.is_unwanted(m), 'epoch', m.epoch, 'attempt', m.attempt,
-    'reserved_at', m.reserved_at, 'not_before', m.not_before, 'asked_at', m.asked_at, 'answered_at', m.answered_at,
-    'created_at', m.created_at, 'started_at', m.started_at, 'assigned_at', m.assigned_at, 'booted_at', m.booted_at,
-    'claimed_at', m.claimed_at, 'draining_at', m.draining_at, 'destroying_at', m.destroying_at,
-    'destroyed_at', m.destroyed_at, 'last_heartbeat_at', m.last_heartbeat_at, 'lease_expires_at', m.lease_expires_at,
-    'hard_deadline_at', m.hard_deadline_at, 'first_absent_at', m.first_absent_at, 'host_bad_since', m.host_bad_since,
-    'unreachable_since', m.unreachable_since, 'rss_bytes', m.rss_bytes, 'unsaved_entries', m.unsaved_entries,
-    'session', (select jsonb_build_object('session_id', s.id, 'status', s.status, 'presence', s.presence,
+create view app.ops_machine_rows with (security_invoker = true) as
+  select m.id as machine_id, m.name, m.fly_machine_id, m.fly_request_id, m.app_name, m.tenant_id,
+    t.slug as tenant, m.region, m.image, m.state, m.reason,
+    m.evidence, case when m.session_id is not null then 'session' when m.hot then 'hot' else 'standby' end as kind,
+    m.hot, app.is_unwanted(m) as unwanted, m.epoch, m.attempt, m.reserved_at, m.not_before, m.asked_at, m.answered_at,
+    m.created_at, m.started_at, m.assigned_at, m.booted_at, m.claimed_at, m.draining_at, m.destroying_at,
+    m.destroyed_at, m.last_heartbeat_at, m.lease_expires_at, m.hard_deadline_at, m.first_absent_at, m.host_bad_since,
+    m.unreachable_since, m.rss_bytes, m.unsaved_entries,
+    (select json_build_object('session_id', s.id, 'status', s.status, 'presence', s.presence,
         'served_by_this', s.machine_id is not distinct from m.id)
-      from public.interview_sessions s where s.id = m.session_id),
-    'cost_usd', (select u.cost_usd + u.standby_cost_usd + u.hot_cost_usd from public.machine_usage u
-      where u.machine_id = m.id))
-$$;
-comment on function app.ops_machine_json(public.machines) is 'Returns a machine as operators see it.';
+      from public.interview_sessions s where s.id = m.session_id) as session,
+    (select u.cost_usd + u.standby_cost_usd + u.hot_cost_usd from public.machine_usage u
+      where u.machine_id = m.id) as cost_usd
+  from public.machines m join public.tenants t on t.id = m.tenant_id;
+comment on view app.ops_machine_rows is 'A machine as operators see it.';
 
-create function public.ops_machines(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+create function app.machine_conditions(p_filter jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
 declare
-  v_alive boolean := coalesce((p_filter ->> 'alive')::boolean, false);
   v_states text[] := app.texts_of(p_filter -> 'state');
-  v_kind text := p_filter ->> 'kind';
-  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
-  v_region text := p_filter ->> 'region';
-  v_app text := p_filter ->> 'app';
-  -- An app has one tenant, and only the tenant has an index.
-  v_owner uuid := (select a.tenant_id from public.tenant_apps a where a.name = v_app);
-  v_unwanted boolean := coalesce((p_filter ->> 'unwanted')::boolean, false);
-  v_lapsed boolean := coalesce((p_filter ->> 'lapsed')::boolean, false);
-  v_sessions uuid[] := app.texts_of(p_filter -> 'sessions');
-  v_at timestamptz := (p_after ->> 'at')::timestamptz;
-  v_id uuid := (p_after ->> 'id')::uuid;
 begin
-  return (select coalesce(jsonb_agg(app.ops_machine_json(x.m) order by x.reserved_at desc, x.id desc), '[]') from (
-    select m, m.reserved_at, m.id from public.machines m
-    where (not v_alive or m.state <> 'destroyed')
-      and (v_states is null or m.state = any (v_states))
-      and (v_kind is null or v_kind = 'session' and m.session_id is not null
-        or v_kind = 'hot' and m.session_id is null and m.hot
-        or v_kind = 'standby' and m.session_id is null and not m.hot)
-      and (v_tenant is null or m.tenant_id = v_tenant)
-      and (v_region is null or m.region = v_region)
-      and (v_app is null or m.tenant_id = v_owner and m.app_name = v_app)
-      and (not v_unwanted or m.state <> 'destroyed' and app.is_unwanted(m))
-      and (not v_lapsed or m.state = 'claimed' and m.lease_expires_at < clock_timestamp())
-      and (v_sessions is null or m.session_id = any (v_sessions))
-      and (v_id is null or (m.reserved_at, m.id) < (v_at, v_id))
-    order by m.reserved_at desc, m.id desc limit p_limit) x);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'sessions', 'm.session_id = any (' || quote_literal(app.texts_of(p_filter -> 'sessions')) || ')',
+    'alive', case when (p_filter ->> 'alive')::boolean or (p_filter ->> 'unwanted')::boolean
+      or (p_filter ->> 'lapsed')::boolean or 'destroyed' <> all (v_states) then 'm.state <> ''destroyed''' end,
+    'states', 'm.state = any (' || quote_literal(v_states) || ')',
+    'kind', case p_filter ->> 'kind' when 'session' then 'm.session_id is not null'
+      when 'hot' then 'm.session_id is null and m.hot' when 'standby' then 'm.session_id is null and not m.hot' end,
+    'tenant', 'm.tenant_id = ' || quote_literal(p_filter ->> 'tenant'),
+    'region', 'm.region = ' || quote_literal(p_filter ->> 'region'),
+    'app', 'm.app_name = ' || quote_literal(p_filter ->> 'app'),
+    -- An app has one tenant, and only the tenant has an index.
+    'owner', case when p_filter ->> 'app' is not null then format('m.tenant_id = %L', (select a.tenant_id
+      from public.tenant_apps a where a.name = p_filter ->> 'app')) end,
+    'unwanted', case when (p_filter ->> 'unwanted')::boolean then 'app.is_unwanted(m::public.machines)' end,
+    'lapsed', case when (p_filter ->> 'lapsed')::boolean
+      then 'm.state = ''claimed'' and m.lease_expires_at < now()' end));
+end $$;
+comment on function app.machine_conditions(jsonb) is
+  'Returns the SQL conditions of a filter of machines m, by name.';
+
+create function public.ops_machines(p_filter jsonb, p_after jsonb, p_limit integer) returns json
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_all jsonb := app.machine_conditions(p_filter) || jsonb_strip_nulls(jsonb_build_object('after',
+    '(m.reserved_at, m.id) < (' || quote_literal(p_after ->> 'at') || ', ' || quote_literal(p_after ->> 'id') || ')'));
+  v_order text := 'm.reserved_at desc, m.id desc';
+  v_walk text[] := app.walk_of(v_all, '{sessions, tenant, owner, alive, region}') || '{after}'::text[];
+begin
+  return app.page_of(
+    format('select m.* from public.machines m where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
+    format('select m.id from walked m where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
+    'select json_agg(row_to_json(v) order by v.reserved_at desc, v.machine_id desc)
+      from page g join app.ops_machine_rows v on v.machine_id = g.id',
+    'json_build_object(''at'', reserved_at, ''id'', id)',
+    case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
 end $$;
 comment on function public.ops_machines(jsonb, jsonb, integer) is
   'Lists machines of all tenants for operators, newest first, those after p_after {at, id}. p_filter: alive (not '
   'destroyed), state[], kind (session, standby, hot), tenant, region, app, unwanted (should be gone), lapsed (its '
-  'worker is not heard), sessions[].';
+  'worker is not heard), sessions[]. Returns {rows, searched_to}, see app.page_of.';
 grant execute on function public.ops_machines(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_machine(p_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.ops_machine_json(m) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
+  select to_jsonb(v) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
     'counts', m.counts,
     'events', (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'data', e.data,
         'created_at', e.created_at) order by e.id), '[]')
       from public.session_events e where e.session_id = m.session_id and e.data ->> 'machine_id' = m.id::text))
-  from public.machines m where m.id = p_id
+  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id
 $$;
 comment on function public.ops_machine(uuid) is
   'Returns everything that operators see of one machine, with its events. Null if there is none.';
@@ -5093,91 +5159,133 @@ grant select on public.brake_holds to orchestrator;
 create policy "orchestrators read all rows" on public.brake_holds for select to orchestrator using (true);
 
 -- ── schemas/operators/sessions.sql ──
-create function app.ops_session_json(s public.interview_sessions, p public.session_phases) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('session_id', s.id, 'tenant_id', s.tenant_id,
-    'tenant', (select t.slug from public.tenants t where t.id = s.tenant_id),
-    'status', s.status, 'reason', s.reason, 'presence', s.presence, 'queued', s.queue_deadline_at is not null,
-    'region', coalesce(s.region, s.regions[1]), 'epoch', s.epoch, 'machine_id', s.machine_id,
-    'fly_machine_id', s.fly_machine_id, 'simulated', s.simulated, 'created_at', s.created_at,
-    'scheduled_at', s.scheduled_at, 'ready_at', s.ready_at, 'started_at', s.started_at,
-    'completed_at', s.completed_at, 'end_requested_at', s.end_requested_at,
-    'path', p.path, 'attempts', coalesce(p.attempts, 0), 'start_ms', p.start_ms, 'voice_ms', p.voice_ms,
-    'result', (select r.status from public.interview_results r where r.session_id = s.id),
-    'cost_usd', (select sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd) from public.machine_usage u
-      where u.session_id = s.id),
-    'phases', case when p.due_at is not null then to_jsonb(p) || jsonb_build_object(
-      'scheduled', s.scheduled_at is not null, 'queued', s.queued_at is not null, 'status', s.status,
-      'reason', s.reason, 'completed_at', s.completed_at) end)
-$$;
-comment on function app.ops_session_json(public.interview_sessions, public.session_phases) is
-  'Returns a session as operators see it in a list. It contains no name, no text and nothing of the platform''s own '
-  'data.';
+create view app.ops_session_rows with (security_invoker = true) as
+  select s.id as session_id, s.tenant_id, t.slug as tenant, s.status, s.reason, s.presence,
+    s.queue_deadline_at is not null as queued,
+    coalesce(s.region, s.regions[1]) as region, s.epoch, s.machine_id, s.fly_machine_id, s.simulated, s.created_at,
+    s.scheduled_at, s.ready_at, s.started_at, s.completed_at, s.end_requested_at,
+    p.path, coalesce(p.attempts, 0) as attempts, p.start_ms, p.voice_ms,
+    (select r.status from public.interview_results r where r.session_id = s.id) as result,
+    (select sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd) from public.machine_usage u
+      where u.session_id = s.id) as cost_usd,
+    case when p.due_at is not null then row_to_json(x) end as phases
+  from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
+    left join public.session_phases p on p.session_id = s.id
+    cross join lateral (select p.*, s.scheduled_at is not null as scheduled, s.queued_at is not null as queued,
+      s.status, s.reason, s.completed_at) x;
+comment on view app.ops_session_rows is
+  'A session as operators see it in a list. It contains no name, no text and nothing of the platform''s own data.';
 
-create function public.ops_sessions(p_filter jsonb, p_sort text, p_after jsonb, p_limit integer) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+create function app.session_conditions(p_filter jsonb) returns jsonb
+language plpgsql immutable set search_path = '' as $$
 declare
-  v_live boolean := coalesce((p_filter ->> 'live')::boolean, false);
   v_statuses text[] := app.texts_of(p_filter -> 'status');
   v_reasons text[] := app.texts_of(p_filter -> 'reason');
-  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
-  v_region text := p_filter ->> 'region';
-  v_path text := p_filter ->> 'path';
-  v_attempts integer := (p_filter ->> 'attempts')::integer;
-  v_slow_ms integer := (p_filter ->> 'slow_ms')::integer;
-  v_from timestamptz := (p_filter ->> 'from')::timestamptz;
-  v_until timestamptz := (p_filter ->> 'until')::timestamptz;
-  v_ids uuid[] := app.texts_of(p_filter -> 'ids');
-  v_at timestamptz := (p_after ->> 'at')::timestamptz;
-  v_start_ms integer := (p_after ->> 'start_ms')::integer;
-  v_id uuid := (p_after ->> 'id')::uuid;
+  v_live boolean := (p_filter ->> 'live')::boolean
+    or (select bool_and(app.rank_of(x) < app.rank_of('ended')) from unnest(v_statuses) x);
+  v_status text := case when cardinality(v_statuses) = 1 then 's.status = ' || quote_literal(v_statuses[1])
+    else 's.status = any (' || quote_literal(v_statuses) || ')' end;
+  v_unfinished boolean := coalesce(cardinality(v_statuses) = 1
+    and v_statuses[1] in ('failed', 'disconnected', 'expired', 'cancelled'), false);
 begin
-  if p_sort = 'start' then
-    return (select coalesce(jsonb_agg(app.ops_session_json(x.s, x.p) order by x.start_ms desc, x.id desc), '[]') from (
-      select s, p, p.start_ms, s.id
-      from public.session_phases p join public.interview_sessions s on s.id = p.session_id
-      where p.start_ms is not null
-        and (not v_live or s.state_rank < app.rank_of('ended'))
-        and (v_statuses is null or s.status = any (v_statuses))
-        and (v_reasons is null or s.reason = any (v_reasons))
-        and (v_tenant is null or p.tenant_id = v_tenant)
-        and (v_region is null or s.region = v_region)
-        and (v_path is null or p.path = v_path)
-        and (v_attempts is null or p.attempts >= v_attempts)
-        and (v_slow_ms is null or p.start_ms >= v_slow_ms)
-        and (v_from is null or s.created_at >= v_from)
-        and (v_until is null or s.created_at < v_until)
-        and (v_ids is null or s.id = any (v_ids))
-        and (v_id is null or (p.start_ms, p.session_id) < (v_start_ms, v_id))
-      order by p.start_ms desc, p.session_id desc limit p_limit) x);
+  -- quote_literal returns null for null, so a filter that is not given has no condition.
+  return jsonb_strip_nulls(jsonb_build_object(
+    'ids', 's.id = any (' || quote_literal(app.texts_of(p_filter -> 'ids')) || ')',
+    'live', case when v_live then 's.state_rank < app.rank_of(''ended'')' end,
+    'unfinished', case when v_unfinished then v_status end,
+    'status', case when not v_unfinished then v_status end,
+    'reason', case when cardinality(v_reasons) = 1 then 's.reason = ' || quote_literal(v_reasons[1]) end,
+    'reasons', case when cardinality(v_reasons) <> 1 then 's.reason = any (' || quote_literal(v_reasons) || ')' end,
+    'tenant', 's.tenant_id = ' || quote_literal(p_filter ->> 'tenant'),
+    'region', 's.region = ' || quote_literal(p_filter ->> 'region'),
+    'from', 's.created_at >= ' || quote_literal(p_filter ->> 'from'),
+    'until', 's.created_at < ' || quote_literal(p_filter ->> 'until'),
+    'path', 'p.path = ' || quote_literal(p_filter ->> 'path'),
+    'attempts', 'p.attempts >= ' || quote_literal(p_filter ->> 'attempts'),
+    'slow', 'p.start_ms >= ' || quote_literal(p_filter ->> 'slow_ms')));
+end $$;
+comment on function app.session_conditions(jsonb) is
+  'Returns the SQL conditions of a filter of sessions, by name: those of the session s and of its phases p.';
+
+create function app.newest_sessions(p_filter jsonb, p_after jsonb, p_limit integer) returns json
+language plpgsql stable set search_path = '' as $$
+declare
+  v_all jsonb := app.session_conditions(p_filter) || jsonb_strip_nulls(jsonb_build_object('after',
+    '(s.created_at, s.id) < (' || quote_literal(p_after ->> 'at') || ', ' || quote_literal(p_after ->> 'id') || ')'));
+  v_order text := 's.created_at desc, s.id desc';
+  v_from text := 'public.interview_sessions s';
+  v_walk text[] := app.walk_of(v_all, '{ids, tenant unfinished, tenant status, tenant region, tenant, unfinished,
+    reason, live, region}');
+  v_window integer := app.walk_window();
+begin
+  if v_walk = '{}' and app.are_few('public.session_phases p where ' || (v_all ->> 'slow'), v_window) then
+    v_from := format('(select p.session_id from public.session_phases p where %s offset 0) p
+      join public.interview_sessions s on s.id = p.session_id', v_all ->> 'slow');
+    v_all := v_all - 'slow';
   end if;
-  return (select coalesce(jsonb_agg(app.ops_session_json(x.s, x.p) order by x.created_at desc, x.id desc), '[]') from (
-    select s, p, s.created_at, s.id
-    from public.interview_sessions s left join public.session_phases p on p.session_id = s.id
-    where (not v_live or s.state_rank < app.rank_of('ended'))
-      and (v_statuses is null or s.status = any (v_statuses))
-      and (v_reasons is null or s.reason = any (v_reasons))
-      and (v_tenant is null or s.tenant_id = v_tenant)
-      and (v_region is null or s.region = v_region)
-      and (v_path is null or p.path = v_path)
-      and (v_attempts is null or p.attempts >= v_attempts)
-      and (v_slow_ms is null or p.start_ms >= v_slow_ms)
-      and (v_from is null or s.created_at >= v_from)
-      and (v_until is null or s.created_at < v_until)
-      and (v_ids is null or s.id = any (v_ids))
-      and (v_id is null or (s.created_at, s.id) < (v_at, v_id))
-    order by s.created_at desc, s.id desc limit p_limit) x);
+  v_walk := v_walk || '{from,until,after}'::text[];
+  return app.page_of(
+    format('select s.id, s.created_at, s.tenant_id, s.status, s.state_rank, s.reason, s.region from %s where %s '
+      'order by %s', v_from, app.conditions(v_all, v_walk, true), v_order),
+    format('select s.id from walked s left join public.session_phases p on p.session_id = s.id where %s order by %s',
+      app.conditions(v_all, v_walk, false), v_order),
+    'select json_agg(row_to_json(v) order by v.created_at desc, v.session_id desc)
+      from page g join app.ops_session_rows v on v.session_id = g.id',
+    'json_build_object(''at'', created_at, ''id'', id)',
+    case when v_all - v_walk = '{}' then p_limit else v_window end, p_limit);
+end $$;
+comment on function app.newest_sessions(jsonb, jsonb, integer) is 'Returns a page of ops_sessions, newest first.';
+
+create function app.slowest_sessions(p_filter jsonb, p_after jsonb, p_limit integer) returns json
+language plpgsql stable set search_path = '' as $$
+declare
+  v_all jsonb := app.session_conditions(p_filter) || jsonb_strip_nulls(jsonb_build_object('tenant',
+    'p.tenant_id = ' || quote_literal(p_filter ->> 'tenant'), 'started', 'p.start_ms is not null', 'after',
+    '(p.start_ms, p.session_id) < (' || quote_literal(p_after ->> 'start_ms') || ', '
+      || quote_literal(p_after ->> 'id') || ')'));
+  v_order text := 'p.start_ms desc, p.session_id desc';
+  v_from text := 'public.session_phases p';
+  v_walk text[] := app.walk_of(v_all, '{tenant, path}');
+  -- No index has these in the order of start times. If they select few sessions, all of them are sorted.
+  v_few text[] := app.walk_of(v_all, '{ids, live, unfinished, reason, region}');
+  v_window integer := app.walk_window();
+begin
+  if v_walk = '{}' and v_few <> '{}' and app.are_few('public.interview_sessions s where '
+    || app.conditions(v_all, v_few, true), v_window) then
+    v_from := format('(select s.id from public.interview_sessions s where %s offset 0) s
+      join public.session_phases p on p.session_id = s.id', app.conditions(v_all, v_few, true));
+    v_all := v_all - v_few;
+  end if;
+  v_walk := v_walk || '{started,slow,after}'::text[];
+  return app.page_of(
+    format('select p.session_id, p.start_ms, p.tenant_id, p.path, p.attempts from %s where %s order by %s', v_from,
+      app.conditions(v_all, v_walk, true), v_order),
+    format('select p.session_id as id from walked p left join public.interview_sessions s on s.id = p.session_id '
+      'where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
+    'select json_agg(row_to_json(v) order by v.start_ms desc, v.session_id desc)
+      from page g join app.ops_session_rows v on v.session_id = g.id',
+    'json_build_object(''start_ms'', start_ms, ''id'', session_id)',
+    case when v_all - v_walk = '{}' then p_limit else v_window end, p_limit);
+end $$;
+comment on function app.slowest_sessions(jsonb, jsonb, integer) is
+  'Returns a page of ops_sessions, those that took longest to be ready first.';
+
+create function public.ops_sessions(p_filter jsonb, p_sort text, p_after jsonb, p_limit integer) returns json
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  if p_sort = 'start' then return app.slowest_sessions(p_filter, p_after, p_limit); end if;
+  return app.newest_sessions(p_filter, p_after, p_limit);
 end $$;
 comment on function public.ops_sessions(jsonb, text, jsonb, integer) is
   'Lists sessions of all tenants for operators, those after p_after. p_sort: created (newest first) or start (slowest '
   'first). p_after: {at, id} or {start_ms, id}. p_filter: live (only sessions that have not ended), status[], '
   'reason[], tenant, region, path, attempts (at least), slow_ms (at least), from (included), until (not included), '
-  'ids[].';
+  'ids[]. Returns {rows, searched_to}, see app.page_of.';
 grant execute on function public.ops_sessions(jsonb, text, jsonb, integer) to orchestrator;
 
 create function public.ops_session(p_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.ops_session_json(s, p) || jsonb_build_object(
+  select to_jsonb(v) || jsonb_build_object(
     'candidate_id', s.candidate_id,
     'external_id', (select c.external_id from public.tenant_candidates c where c.tenant_id = s.tenant_id
       and c.candidate_id = s.candidate_id),
@@ -5185,8 +5293,8 @@ language sql stable security definer set search_path = '' as $$
     'placement', s.placement, 'max_duration_ms', s.max_duration_ms, 'expires_at', s.expires_at,
     'integrity', s.integrity, 'consent_withdrawn_at', s.consent_withdrawn_at,
     'phases', public.session_phases_of(s.id),
-    'machines', (select coalesce(jsonb_agg(app.ops_machine_json(m) order by m.attempt, m.reserved_at), '[]')
-      from public.machines m where m.session_id = s.id),
+    'machines', (select coalesce(jsonb_agg(to_jsonb(m) order by m.attempt, m.reserved_at), '[]')
+      from app.ops_machine_rows m join public.machines o on o.id = m.machine_id where o.session_id = s.id),
     'calls', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', c.ordinal, 'epoch', c.epoch,
         'provider', c.provider, 'call_id', c.call_id, 'opened_at', c.opened_at, 'answered_at', c.answered_at,
         'hung_up_at', c.hung_up_at) order by c.ordinal), '[]')
@@ -5205,7 +5313,7 @@ language sql stable security definer set search_path = '' as $$
     'deliveries', (select coalesce(jsonb_agg(app.delivery_json(d) order by d.created_at desc, d.id), '[]') from (
       select * from public.webhook_deliveries w where w.session_id = s.id order by w.created_at desc limit 50) d),
     'usage', app.session_usage(s.id))
-  from public.interview_sessions s left join public.session_phases p on p.session_id = s.id where s.id = p_id
+  from public.interview_sessions s join app.ops_session_rows v on v.session_id = s.id where s.id = p_id
 $$;
 comment on function public.ops_session(uuid) is
   'Returns everything that operators see of one session: its row, phases, machines, calls, counts of its transcript, '
@@ -5213,39 +5321,36 @@ comment on function public.ops_session(uuid) is
 grant execute on function public.ops_session(uuid) to orchestrator;
 
 -- ── schemas/operators/tenants.sql ──
-create function app.ops_tenant_json(t public.tenants) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('tenant_id', t.id, 'slug', t.slug, 'name', t.name, 'status', t.status,
-    'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
-    'max_live_sessions', t.max_live_sessions, 'starts_per_minute', t.starts_per_minute, 'max_standby', t.max_standby,
-    'queued', (select count(*) from public.interview_sessions s where s.tenant_id = t.id
-      and s.queue_deadline_at is not null),
-    'standby', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
-      and m.state = 'created' and not m.hot),
-    'hot', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
-      and m.state = 'started' and m.hot),
-    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
-      where a.tenant_id = t.id and a.status = 'ready'),
-    'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
-      from public.tenant_apps a where a.tenant_id = t.id),
-    'keys', (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
-      and (k.expires_at is null or k.expires_at > clock_timestamp())),
-    'webhooks', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id),
-    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id
-      and (w.failing_since is not null or not w.enabled)),
-    'quota_reached_at', (select nullif(c.quota_reached_at, '-infinity') from public.tenant_counters c
-      where c.tenant_id = t.id),
-    'created_at', t.created_at)
-$$;
-comment on function app.ops_tenant_json(public.tenants) is 'Returns a tenant as operators see it in a list.';
+create view app.ops_tenant_rows with (security_invoker = true) as
+  select t.id as tenant_id, t.slug, t.name, t.status, coalesce(c.live_sessions, 0) as live_sessions,
+    t.max_live_sessions, t.starts_per_minute, t.max_standby,
+    (select count(*) from public.interview_sessions s where s.tenant_id = t.id
+      and s.queue_deadline_at is not null) as queued,
+    (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'created' and not m.hot) as standby,
+    (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'started' and m.hot) as hot,
+    (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a where a.tenant_id = t.id
+      and a.status = 'ready') as creates_per_second,
+    (select coalesce(json_agg(json_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
+      from public.tenant_apps a where a.tenant_id = t.id) as apps,
+    (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now())) as keys,
+    w.webhooks, w.webhooks_failing, nullif(c.quota_reached_at, '-infinity') as quota_reached_at, t.created_at
+  from public.tenants t left join public.tenant_counters c on c.tenant_id = t.id
+    cross join lateral (
+      select count(*) as webhooks,
+        count(*) filter (where e.failing_since is not null or not e.enabled) as webhooks_failing
+      from public.webhook_endpoints e where e.tenant_id = t.id) w;
+comment on view app.ops_tenant_rows is 'A tenant as operators see it in a list.';
 
-create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns jsonb
+create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_status text := p_filter ->> 'status';
 begin
-  return (select coalesce(jsonb_agg(app.ops_tenant_json(x.t) order by x.slug), '[]') from (
-    select t, t.slug from public.tenants t
+  return (select coalesce(json_agg(row_to_json(x) order by x.slug), '[]') from (
+    select * from app.ops_tenant_rows t
     where (v_status is null or t.status = v_status) and (p_after is null or t.slug > p_after)
     order by t.slug limit p_limit) x);
 end $$;
@@ -5255,7 +5360,7 @@ grant execute on function public.ops_tenants(jsonb, text, integer) to orchestrat
 
 create function public.ops_tenant(p_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.ops_tenant_json(t) || jsonb_build_object(
+  select to_jsonb(v) || jsonb_build_object(
     'allowed_regions', to_jsonb(t.allowed_regions), 'max_duration_ms', t.max_duration_ms,
     'require_consent', t.require_consent, 'transcript_days', t.transcript_days, 'video_days', t.video_days,
     'audit_days', t.audit_days,
@@ -5269,7 +5374,7 @@ language sql stable security definer set search_path = '' as $$
         'failing_since', w.failing_since) order by w.created_at), '[]')
       from public.webhook_endpoints w where w.tenant_id = t.id),
     'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
-  from public.tenants t where t.id = p_id
+  from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id
 $$;
 comment on function public.ops_tenant(uuid) is
   'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '
@@ -5386,28 +5491,32 @@ comment on function public.ops_work(jsonb, jsonb, integer) is
   'state[] (pending, running, failing, dead), tenant.';
 grant execute on function public.ops_work(jsonb, jsonb, integer) to orchestrator;
 
-create function public.ops_deliveries(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+create function public.ops_deliveries(p_filter jsonb, p_after jsonb, p_limit integer) returns json
+language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
-  v_webhook uuid := (p_filter ->> 'webhook')::uuid;
-  v_session uuid := (p_filter ->> 'session')::uuid;
-  v_status text := p_filter ->> 'status';
-  v_at timestamptz := (p_after ->> 'at')::timestamptz;
-  v_id uuid := (p_after ->> 'id')::uuid;
+  v_all jsonb := jsonb_strip_nulls(jsonb_build_object(
+    'session', 'd.session_id = ' || quote_literal(p_filter ->> 'session'),
+    'webhook', 'd.endpoint_id = ' || quote_literal(p_filter ->> 'webhook'),
+    'tenant', 'd.tenant_id = ' || quote_literal(p_filter ->> 'tenant'),
+    'status', 'd.status = ' || quote_literal(p_filter ->> 'status'),
+    'after', '(d.created_at, d.id) < (' || quote_literal(p_after ->> 'at') || ', '
+      || quote_literal(p_after ->> 'id') || ')'));
+  v_order text := 'd.created_at desc, d.id desc';
+  v_walk text[] := app.walk_of(v_all, '{session, webhook, tenant}') || '{after}'::text[];
 begin
-  return (select coalesce(jsonb_agg(app.delivery_json(x.d) || jsonb_build_object('tenant_id', x.tenant_id,
-      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id))
-      order by x.created_at desc, x.id desc), '[]') from (
-    select d, d.tenant_id, d.created_at, d.id from public.webhook_deliveries d
-    where (v_tenant is null or d.tenant_id = v_tenant) and (v_webhook is null or d.endpoint_id = v_webhook)
-      and (v_session is null or d.session_id = v_session) and (v_status is null or d.status = v_status)
-      and (v_id is null or (d.created_at, d.id) < (v_at, v_id))
-    order by d.created_at desc, d.id desc limit p_limit) x);
+  return app.page_of(
+    format('select d.id, d.created_at, d.tenant_id, d.endpoint_id, d.status from public.webhook_deliveries d '
+      'where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
+    format('select d.id from walked d where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
+    format('select json_agg(app.delivery_json(d) || jsonb_build_object(''tenant_id'', d.tenant_id,
+        ''tenant'', (select t.slug from public.tenants t where t.id = d.tenant_id)) order by %s)
+      from page g join public.webhook_deliveries d on d.id = g.id', v_order),
+    'json_build_object(''at'', created_at, ''id'', id)',
+    case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
 end $$;
 comment on function public.ops_deliveries(jsonb, jsonb, integer) is
   'Lists webhook deliveries for operators, newest first, those after p_after {at, id}. p_filter: one of tenant, '
-  'webhook and session, and status. Without their payloads.';
+  'webhook and session, and status. Without their payloads. Returns {rows, searched_to}, see app.page_of.';
 grant execute on function public.ops_deliveries(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_delivery(p_id uuid) returns jsonb
@@ -9024,13 +9133,10 @@ create trigger queue_webhooks after insert on public.session_events referencing 
   for each statement execute function app.queue_webhooks();
 
 create function app.delivery_json(d public.webhook_deliveries) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', d.id, 'webhook_id', d.endpoint_id, 'session_id', d.session_id, 'type', d.type,
-    'status', d.status,
-    'attempts', d.attempts, 'next_attempt_at', case when d.status = 'pending' then d.next_attempt_at end,
-    'last_status', d.last_status,
-    'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
-$$;
+language sql stable return jsonb_build_object('id', d.id, 'webhook_id', d.endpoint_id, 'session_id', d.session_id,
+  'type', d.type, 'status', d.status, 'attempts', d.attempts,
+  'next_attempt_at', case when d.status = 'pending' then d.next_attempt_at end, 'last_status', d.last_status,
+  'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at);
 comment on function app.delivery_json(public.webhook_deliveries) is 'Returns a delivery as the API shows it.';
 
 create function public.webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid) returns jsonb

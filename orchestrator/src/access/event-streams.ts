@@ -50,9 +50,19 @@ const standingMs = 500;
 /** Time for a client to receive the last message before its connection is cut. */
 const lastMs = 2_000;
 
-/** One message. */
+/** Streams share the objects that they send, so each is serialised once. */
+const texts = new WeakMap<object, string>();
+function textOf(data: object): string {
+  const known = texts.get(data);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(data);
+  texts.set(data, text);
+  return text;
+}
+
+/** One message. @param data must not be changed afterwards */
 export const eventText = (name: string, data: object, id?: number): string =>
-  `${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+  `${id === undefined ? '' : `id: ${id}\n`}event: ${name}\ndata: ${textOf(data)}\n\n`;
 
 /**
  * The event after which a stream begins: `Last-Event-ID`, which browsers send on reconnecting, else the parameter. A header that

@@ -89,6 +89,9 @@ const eventRow = z.looseObject({
 export type OpsEvent = z.output<typeof eventRow>;
 const newEvents = z.object({ newest: z.number(), rows: z.array(eventRow.extend({ settled: z.boolean() })) });
 
+/** A page of a list. `searched_to`: the rows up to this place were searched; the next page begins after it. */
+const listPage = <Row extends z.ZodType>(row: Row) =>
+  z.object({ rows: z.array(row), searched_to: z.record(z.string(), z.union([z.string(), z.number()])).nullable() });
 /** A page of a log. `searched_to`: only rows from this id on were searched; the next page begins before it. */
 const logPage = <Row extends z.ZodType>(row: Row) =>
   z.object({ rows: z.array(row), searched_to: z.number().nullable() });
@@ -249,11 +252,11 @@ const readerOf = (call: ReturnType<typeof callerOf>) => ({
     call(
       'ops_sessions',
       { p_filter: filter, p_sort: sort, p_after: after ?? null, p_limit: limit },
-      z.array(sessionRow),
+      listPage(sessionRow),
     ),
   session: (id: string) => call('ops_session', { p_id: id }, sessionDocument.nullable()),
   machines: (filter: object, after: Place, limit: number) =>
-    call('ops_machines', { p_filter: filter, p_after: after ?? null, p_limit: limit }, z.array(machineRow)),
+    call('ops_machines', { p_filter: filter, p_after: after ?? null, p_limit: limit }, listPage(machineRow)),
   machine: (id: string) => call('ops_machine', { p_id: id }, machineDocument.nullable()),
   events: (filter: object, before: number | undefined, limit: number) =>
     call(
@@ -263,8 +266,8 @@ const readerOf = (call: ReturnType<typeof callerOf>) => ({
     ),
   eventsAfter: (filter: object, after: number, limit: number) =>
     call('ops_events', { p_filter: filter, p_before: null, p_after: after, p_limit: limit }, logPage(eventRow)),
-  newEvents: (after: number, seen: number[], limit: number) =>
-    call('ops_new_events', { p_after: after, p_seen: seen, p_limit: limit }, newEvents),
+  newEvents: (after: number, missing: number[], limit: number) =>
+    call('ops_new_events', { p_after: after, p_missing: missing, p_limit: limit }, newEvents),
   audit: (filter: object, before: number | undefined, limit: number) =>
     call('ops_audit', { p_filter: filter, p_before: before ?? null, p_limit: limit }, logPage(auditRow)),
   tenants: (filter: object, after: string | undefined, limit: number) =>
@@ -275,7 +278,7 @@ const readerOf = (call: ReturnType<typeof callerOf>) => ({
   work: (filter: object, after: Place, limit: number) =>
     call('ops_work', { p_filter: filter, p_after: after ?? null, p_limit: limit }, z.array(workRow)),
   deliveries: (filter: object, after: Place, limit: number) =>
-    call('ops_deliveries', { p_filter: filter, p_after: after ?? null, p_limit: limit }, z.array(delivery)),
+    call('ops_deliveries', { p_filter: filter, p_after: after ?? null, p_limit: limit }, listPage(delivery)),
   delivery: (id: string) => call('ops_delivery', { p_id: id }, deliveryDocument.nullable()),
   overview: () => call('ops_overview', { p_budgets_ms: startBudgetsMs }, overview),
   costs: (days: number) => call('ops_costs', { p_days: days }, z.looseObject({ days: z.array(z.unknown()) })),

@@ -83,11 +83,11 @@ describe('lease watch', () => {
 
   test('leases may be judged only after one full lease of successful writes', async () => {
     const { leases, beat } = watch();
-    expect(leases.mayJudge([true])).toBe(false);
+    expect(leases.mayJudge({ heard: 1, lapsed: 1 })).toBe(false);
     await beat(19_000);
-    expect(leases.mayJudge([true])).toBe(false);
+    expect(leases.mayJudge({ heard: 1, lapsed: 1 })).toBe(false);
     await beat(1_000);
-    expect(leases.mayJudge([true])).toBe(true);
+    expect(leases.mayJudge({ heard: 1, lapsed: 1 })).toBe(true);
   });
 
   test('a failed write restarts the time', async () => {
@@ -95,9 +95,9 @@ describe('lease watch', () => {
     await beat(30_000);
     leases.unable();
     await beat(19_000);
-    expect(leases.mayJudge([true])).toBe(false);
+    expect(leases.mayJudge({ heard: 1, lapsed: 1 })).toBe(false);
     await beat(1_000);
-    expect(leases.mayJudge([true])).toBe(true);
+    expect(leases.mayJudge({ heard: 1, lapsed: 1 })).toBe(true);
   });
 
   test('a process that was frozen restarts the time', async () => {
@@ -105,13 +105,13 @@ describe('lease watch', () => {
     await beat(30_000);
     await clock.advance(60_000);
     leases.able();
-    expect(leases.mayJudge([true])).toBe(false);
+    expect(leases.mayJudge({ heard: 1, lapsed: 1 })).toBe(false);
   });
 
   test('leases may not be judged if all workers’ leases expired: then this orchestrator is cut off', async () => {
     const { leases, beat } = watch();
     await beat(30_000);
-    expect(leases.mayJudge([true, true, true])).toBe(false);
-    expect(leases.mayJudge([true, false, true])).toBe(true);
+    expect(leases.mayJudge({ heard: 3, lapsed: 3 })).toBe(false);
+    expect(leases.mayJudge({ heard: 3, lapsed: 2 })).toBe(true);
   });
 });

@@ -18,8 +18,8 @@ export interface LeaseWatch {
   unable(): void;
   /** Whether writes have succeeded for one full lease without a break. */
   receivesHeartbeats(): boolean;
-  /** Whether leases may be judged. @param lapsed for every serving machine, whether its lease has expired */
-  mayJudge(lapsed: readonly boolean[]): boolean;
+  /** Whether leases may be judged. @param workers that send heartbeats: all, and those whose lease has expired */
+  mayJudge(workers: { heard: number; lapsed: number }): boolean;
 }
 
 export function createLeaseWatch({ clock, leaseMs }: { clock: Clock; leaseMs: number }): LeaseWatch {
@@ -37,6 +37,6 @@ export function createLeaseWatch({ clock, leaseMs }: { clock: Clock; leaseMs: nu
       sinceMs = undefined;
     },
     receivesHeartbeats,
-    mayJudge: (lapsed) => receivesHeartbeats() && (lapsed.length < 2 || lapsed.includes(false)),
+    mayJudge: ({ heard, lapsed }) => receivesHeartbeats() && (heard < 2 || lapsed < heard),
   };
 }

@@ -87,8 +87,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   /** When each duty was last done, by name and fence. A duty that we took again has a new fence and is due at once. */
   const doneMs = new Map<string, number>();
   const keyOf = ({ name, fence }: Duty) => `${name} ${fence}`;
-  /** What the last round of each app saw: how many machines it has, and for each worker that is heard whether its lease has expired. */
-  const known = new Map<string, { machines: number; lapsed: boolean[] }>();
+  /** What the last round of each app saw: its machines, the workers among them that are heard, and how many leases of these have expired. */
+  const known = new Map<string, { machines: number; heard: number; lapsed: number }>();
 
   const takeDue = (): Duty[] => {
     const nowMs = clock.monotonicMs();
@@ -132,10 +132,11 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
     if (verdict.kind === 'noteHost') plan.tasks.push(() => reaper.noteHost(row, verdict.ok));
   };
 
-  /** Adds the tasks for one machine, after a probe if the verdict asks for one. */
-  const planRow = async (row: AliveRow, listed: Listed, plan: Plan, round: Round): Promise<void> => {
+  /** Adds the tasks for one machine. @returns the probe that has to come first, if the verdict asks for one */
+  const planRow = (row: AliveRow, listed: Listed, plan: Plan, round: Round): Task | undefined => {
     const verdict = judge(row, listed, round.context);
-    carryOut(row, verdict.kind === 'probe' ? await reaper.probe(row, verdict, round.context) : verdict, plan, round);
+    if (verdict.kind !== 'probe') return void carryOut(row, verdict, plan, round);
+    return async () => carryOut(row, await reaper.probe(row, verdict, round.context), plan, round);
   };
 
   const planOrphans = ({ app, listed = [], rows, duty }: Round, plan: Plan): void => {
@@ -158,7 +159,8 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
       if (listed === undefined) return 'unknown';
       return (row.fly_machine_id === null ? undefined : byId.get(row.fly_machine_id)) ?? 'missing';
     };
-    await runAll(rows.map((row) => () => planRow(row, listedOf(row), plan, round)));
+    // Nearly all machines need no request, so only probes are queued.
+    await runAll(rows.flatMap((row) => planRow(row, listedOf(row), plan, round) ?? []));
     planOrphans(round, plan);
     return plan;
   };
@@ -166,13 +168,18 @@ export function createReconciler(deps: ReconcilerDeps): Reconciler {
   /** Whether leases may be judged depends on all apps: if all leases expired, this orchestrator is cut off. */
   const contextAfter = (app: string, rows: AliveRow[]): JudgeContext => {
     const heard = rows.filter((row) => row.state === 'claimed' || isHot(row));
-    const lapsed = heard.map((row) => row.lease_lapsed === true);
-    known.set(app, { machines: rows.length, lapsed });
-    const all = [...known.values()];
-    brake.know(all.reduce((sum, { machines: count }) => sum + count, 0));
+    const lapsed = heard.filter((row) => row.lease_lapsed === true);
+    known.set(app, { machines: rows.length, heard: heard.length, lapsed: lapsed.length });
+    const all = { machines: 0, heard: 0, lapsed: 0 };
+    for (const one of known.values()) {
+      all.machines += one.machines;
+      all.heard += one.heard;
+      all.lapsed += one.lapsed;
+    }
+    brake.know(all.machines);
     return {
       deadlines,
-      leasesCount: leases.mayJudge(all.flatMap((one) => one.lapsed)),
+      leasesCount: leases.mayJudge(all),
       receivesHeartbeats: leases.receivesHeartbeats(),
     };
   };

@@ -2529,7 +2529,7 @@ export type Database = {
       ops_find: { Args: { p_text: string }; Returns: Json };
       ops_machine: { Args: { p_id: string }; Returns: Json };
       ops_machines: { Args: { p_after: Json; p_filter: Json; p_limit: number }; Returns: Json };
-      ops_new_events: { Args: { p_after: number; p_limit: number; p_seen: number[] }; Returns: Json };
+      ops_new_events: { Args: { p_after: number; p_limit: number; p_missing: number[] }; Returns: Json };
       ops_open_region: { Args: { p_by: Json; p_region: string }; Returns: Json };
       ops_overview: { Args: { p_budgets_ms: Json }; Returns: Json };
       ops_pools: { Args: { p_filter: Json }; Returns: Json };

@@ -138,6 +138,7 @@ create index machines_fly on public.machines (fly_machine_id) where fly_machine_
 create index machines_tenant on public.machines (tenant_id, reserved_at desc, id desc);
 create index machines_newest on public.machines (reserved_at desc, id desc);
 create index machines_newest_alive on public.machines (reserved_at desc, id desc) where state <> 'destroyed';
+create index machines_newest_region on public.machines (region, reserved_at desc, id desc);
 create index machines_fly_request on public.machines (fly_request_id) where fly_request_id is not null;
 create index machines_standby on public.machines (tenant_id, region, created_at) where session_id is null
   and state = 'created' and not hot;

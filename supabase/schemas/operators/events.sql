@@ -1,9 +1,14 @@
-create function app.scan_window() returns integer language sql immutable set search_path = '' as 'select 20000';
+create function app.scan_window() returns integer language sql immutable set search_path = '' as 'select 5000';
 comment on function app.scan_window() is
   'Returns how many rows of a log one page looks through for a filter without an index. The next page continues '
   'there.';
 
-create function public.ops_events(p_filter jsonb, p_before bigint, p_after bigint, p_limit integer) returns jsonb
+create view app.ops_event_rows with (security_invoker = true) as
+  select e.id, e.session_id, e.tenant_id, t.slug as tenant, e.type, e.data, e.created_at
+  from public.session_events e join public.tenants t on t.id = e.tenant_id;
+comment on view app.ops_event_rows is 'An event as operators see it.';
+
+create function public.ops_events(p_filter jsonb, p_before bigint, p_after bigint, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_tenant uuid := (p_filter ->> 'tenant')::uuid;
@@ -12,23 +17,24 @@ declare
   v_newest bigint := least(p_before - 1, (select max(id) from public.session_events));
   -- Only a filter by type alone is not supported by an index.
   v_oldest bigint := case when v_types is not null and v_session is null then v_newest - app.scan_window() end;
-  v_rows jsonb;
+  v_rows json;
+  v_found bigint;
 begin
   if p_after is not null then
-    return jsonb_build_object('rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id), '[]') from (
-      select e, e.id from public.session_events e
+    return json_build_object('rows', (select coalesce(json_agg(row_to_json(x) order by x.id), '[]') from (
+      select * from app.ops_event_rows e
       where e.id > p_after and (v_tenant is null or e.tenant_id = v_tenant)
         and (v_session is null or e.session_id = v_session) and (v_types is null or e.type = any (v_types))
       order by e.id limit p_limit) x), 'searched_to', null);
   end if;
-  select coalesce(jsonb_agg(app.ops_event_json(x.e) order by x.id desc), '[]') into v_rows from (
-    select e, e.id from public.session_events e
+  select coalesce(json_agg(row_to_json(x) order by x.id desc), '[]'), count(*) into v_rows, v_found from (
+    select * from app.ops_event_rows e
     where e.id <= v_newest and (v_oldest is null or e.id > v_oldest)
       and (v_tenant is null or e.tenant_id = v_tenant) and (v_session is null or e.session_id = v_session)
       and (v_types is null or e.type = any (v_types))
     order by e.id desc limit p_limit) x;
-  return jsonb_build_object('rows', v_rows, 'searched_to',
-    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+  return json_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and v_found < p_limit then v_oldest + 1 end);
 end $$;
 comment on function public.ops_events(jsonb, bigint, bigint, integer) is
   'Lists events of all tenants for operators. With p_after: those with a greater id, in their order; otherwise newest '
@@ -36,26 +42,19 @@ comment on function public.ops_events(jsonb, bigint, bigint, integer) is
   'set, older events were not looked at, and the next page begins before it.';
 grant execute on function public.ops_events(jsonb, bigint, bigint, integer) to orchestrator;
 
-create function app.ops_event_json(e public.session_events) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', e.id, 'session_id', e.session_id, 'tenant_id', e.tenant_id,
-    'tenant', (select t.slug from public.tenants t where t.id = e.tenant_id), 'type', e.type, 'data', e.data,
-    'created_at', e.created_at)
-$$;
-comment on function app.ops_event_json(public.session_events) is 'Returns an event as operators see it.';
-
-create function public.ops_new_events(p_after bigint, p_seen bigint[], p_limit integer) returns jsonb
+create function public.ops_new_events(p_after bigint, p_missing bigint[], p_limit integer) returns json
 language sql stable security definer set search_path = '' as $$
-  select jsonb_build_object('newest', coalesce((select max(id) from public.session_events), 0),
-    'rows', (select coalesce(jsonb_agg(app.ops_event_json(x.e) || jsonb_build_object('settled', x.settled)
-      order by x.id), '[]') from (
-      select e, e.id, e.created_at < clock_timestamp() - interval '10 seconds' as settled
-      from public.session_events e where e.id > p_after and e.id <> all (p_seen) order by e.id limit p_limit) x))
+  select json_build_object('newest', coalesce((select max(id) from public.session_events), 0),
+    'rows', (select coalesce(json_agg(row_to_json(x) order by x.id), '[]') from (
+      select y.*, y.created_at < now() - interval '10 seconds' as settled from (
+        (select * from app.ops_event_rows where id > p_after order by id limit p_limit)
+        union all
+        (select * from app.ops_event_rows where id = any (p_missing) and id <= p_after)) y) x))
 $$;
 comment on function public.ops_new_events(bigint, bigint[], integer) is
-  'Returns events of all tenants after p_after that are not in p_seen, for the live stream of operators. A slower '
-  'transaction may commit a smaller id later, so the reader keeps what it has seen; settled: no smaller id can follow '
-  'any more.';
+  'Returns events of all tenants after p_after, at most p_limit, and those of p_missing, for the live stream of '
+  'operators. A slower transaction may commit a smaller id later, so the reader asks again for ids that were missing; '
+  'settled: no smaller id can follow any more. newest is the greatest id of all.';
 grant execute on function public.ops_new_events(bigint, bigint[], integer) to orchestrator;
 
 create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns jsonb

@@ -1,81 +1,81 @@
+-- Two reconcile ticks are 10 s.
 create function app.is_unwanted(m public.machines) returns boolean
-language sql stable set search_path = '' as $$
-  -- Two reconcile ticks are 10 s.
-  select m.state <> 'destroyed' and (m.hard_deadline_at < clock_timestamp() - interval '10 seconds'
-    or m.destroying_at < clock_timestamp() - interval '2 minutes') is true
-$$;
+language sql stable return (m.state <> 'destroyed' and (m.hard_deadline_at < now() - interval '10 seconds'
+  or m.destroying_at < now() - interval '2 minutes')) is true;
 comment on function app.is_unwanted(public.machines) is
   'Returns whether a machine should be gone by now: it is past its hard deadline, or its destruction takes minutes.';
 
-create function app.ops_machine_json(m public.machines) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('machine_id', m.id, 'name', m.name, 'fly_machine_id', m.fly_machine_id,
-    'fly_request_id', m.fly_request_id, 'app_name', m.app_name, 'tenant_id', m.tenant_id,
-    'tenant', (select t.slug from public.tenants t where t.id = m.tenant_id), 'region', m.region, 'image', m.image,
-    'state', m.state, 'reason', m.reason, 'evidence', m.evidence,
-    'kind', case when m.session_id is not null then 'session' when m.hot then 'hot' else 'standby' end,
-    'hot', m.hot, 'unwanted', app.is_unwanted(m), 'epoch', m.epoch, 'attempt', m.attempt,
-    'reserved_at', m.reserved_at, 'not_before', m.not_before, 'asked_at', m.asked_at, 'answered_at', m.answered_at,
-    'created_at', m.created_at, 'started_at', m.started_at, 'assigned_at', m.assigned_at, 'booted_at', m.booted_at,
-    'claimed_at', m.claimed_at, 'draining_at', m.draining_at, 'destroying_at', m.destroying_at,
-    'destroyed_at', m.destroyed_at, 'last_heartbeat_at', m.last_heartbeat_at, 'lease_expires_at', m.lease_expires_at,
-    'hard_deadline_at', m.hard_deadline_at, 'first_absent_at', m.first_absent_at, 'host_bad_since', m.host_bad_since,
-    'unreachable_since', m.unreachable_since, 'rss_bytes', m.rss_bytes, 'unsaved_entries', m.unsaved_entries,
-    'session', (select jsonb_build_object('session_id', s.id, 'status', s.status, 'presence', s.presence,
+create view app.ops_machine_rows with (security_invoker = true) as
+  select m.id as machine_id, m.name, m.fly_machine_id, m.fly_request_id, m.app_name, m.tenant_id,
+    t.slug as tenant, m.region, m.image, m.state, m.reason,
+    m.evidence, case when m.session_id is not null then 'session' when m.hot then 'hot' else 'standby' end as kind,
+    m.hot, app.is_unwanted(m) as unwanted, m.epoch, m.attempt, m.reserved_at, m.not_before, m.asked_at, m.answered_at,
+    m.created_at, m.started_at, m.assigned_at, m.booted_at, m.claimed_at, m.draining_at, m.destroying_at,
+    m.destroyed_at, m.last_heartbeat_at, m.lease_expires_at, m.hard_deadline_at, m.first_absent_at, m.host_bad_since,
+    m.unreachable_since, m.rss_bytes, m.unsaved_entries,
+    (select json_build_object('session_id', s.id, 'status', s.status, 'presence', s.presence,
         'served_by_this', s.machine_id is not distinct from m.id)
-      from public.interview_sessions s where s.id = m.session_id),
-    'cost_usd', (select u.cost_usd + u.standby_cost_usd + u.hot_cost_usd from public.machine_usage u
-      where u.machine_id = m.id))
-$$;
-comment on function app.ops_machine_json(public.machines) is 'Returns a machine as operators see it.';
+      from public.interview_sessions s where s.id = m.session_id) as session,
+    (select u.cost_usd + u.standby_cost_usd + u.hot_cost_usd from public.machine_usage u
+      where u.machine_id = m.id) as cost_usd
+  from public.machines m join public.tenants t on t.id = m.tenant_id;
+comment on view app.ops_machine_rows is 'A machine as operators see it.';
 
-create function public.ops_machines(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+create function app.machine_conditions(p_filter jsonb) returns jsonb
+language plpgsql stable set search_path = '' as $$
 declare
-  v_alive boolean := coalesce((p_filter ->> 'alive')::boolean, false);
   v_states text[] := app.texts_of(p_filter -> 'state');
-  v_kind text := p_filter ->> 'kind';
-  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
-  v_region text := p_filter ->> 'region';
-  v_app text := p_filter ->> 'app';
-  -- An app has one tenant, and only the tenant has an index.
-  v_owner uuid := (select a.tenant_id from public.tenant_apps a where a.name = v_app);
-  v_unwanted boolean := coalesce((p_filter ->> 'unwanted')::boolean, false);
-  v_lapsed boolean := coalesce((p_filter ->> 'lapsed')::boolean, false);
-  v_sessions uuid[] := app.texts_of(p_filter -> 'sessions');
-  v_at timestamptz := (p_after ->> 'at')::timestamptz;
-  v_id uuid := (p_after ->> 'id')::uuid;
 begin
-  return (select coalesce(jsonb_agg(app.ops_machine_json(x.m) order by x.reserved_at desc, x.id desc), '[]') from (
-    select m, m.reserved_at, m.id from public.machines m
-    where (not v_alive or m.state <> 'destroyed')
-      and (v_states is null or m.state = any (v_states))
-      and (v_kind is null or v_kind = 'session' and m.session_id is not null
-        or v_kind = 'hot' and m.session_id is null and m.hot
-        or v_kind = 'standby' and m.session_id is null and not m.hot)
-      and (v_tenant is null or m.tenant_id = v_tenant)
-      and (v_region is null or m.region = v_region)
-      and (v_app is null or m.tenant_id = v_owner and m.app_name = v_app)
-      and (not v_unwanted or m.state <> 'destroyed' and app.is_unwanted(m))
-      and (not v_lapsed or m.state = 'claimed' and m.lease_expires_at < clock_timestamp())
-      and (v_sessions is null or m.session_id = any (v_sessions))
-      and (v_id is null or (m.reserved_at, m.id) < (v_at, v_id))
-    order by m.reserved_at desc, m.id desc limit p_limit) x);
+  return jsonb_strip_nulls(jsonb_build_object(
+    'sessions', 'm.session_id = any (' || quote_literal(app.texts_of(p_filter -> 'sessions')) || ')',
+    'alive', case when (p_filter ->> 'alive')::boolean or (p_filter ->> 'unwanted')::boolean
+      or (p_filter ->> 'lapsed')::boolean or 'destroyed' <> all (v_states) then 'm.state <> ''destroyed''' end,
+    'states', 'm.state = any (' || quote_literal(v_states) || ')',
+    'kind', case p_filter ->> 'kind' when 'session' then 'm.session_id is not null'
+      when 'hot' then 'm.session_id is null and m.hot' when 'standby' then 'm.session_id is null and not m.hot' end,
+    'tenant', 'm.tenant_id = ' || quote_literal(p_filter ->> 'tenant'),
+    'region', 'm.region = ' || quote_literal(p_filter ->> 'region'),
+    'app', 'm.app_name = ' || quote_literal(p_filter ->> 'app'),
+    -- An app has one tenant, and only the tenant has an index.
+    'owner', case when p_filter ->> 'app' is not null then format('m.tenant_id = %L', (select a.tenant_id
+      from public.tenant_apps a where a.name = p_filter ->> 'app')) end,
+    'unwanted', case when (p_filter ->> 'unwanted')::boolean then 'app.is_unwanted(m::public.machines)' end,
+    'lapsed', case when (p_filter ->> 'lapsed')::boolean
+      then 'm.state = ''claimed'' and m.lease_expires_at < now()' end));
+end $$;
+comment on function app.machine_conditions(jsonb) is
+  'Returns the SQL conditions of a filter of machines m, by name.';
+
+create function public.ops_machines(p_filter jsonb, p_after jsonb, p_limit integer) returns json
+language plpgsql stable security definer set search_path = '' as $$
+declare
+  v_all jsonb := app.machine_conditions(p_filter) || jsonb_strip_nulls(jsonb_build_object('after',
+    '(m.reserved_at, m.id) < (' || quote_literal(p_after ->> 'at') || ', ' || quote_literal(p_after ->> 'id') || ')'));
+  v_order text := 'm.reserved_at desc, m.id desc';
+  v_walk text[] := app.walk_of(v_all, '{sessions, tenant, owner, alive, region}') || '{after}'::text[];
+begin
+  return app.page_of(
+    format('select m.* from public.machines m where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
+    format('select m.id from walked m where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
+    'select json_agg(row_to_json(v) order by v.reserved_at desc, v.machine_id desc)
+      from page g join app.ops_machine_rows v on v.machine_id = g.id',
+    'json_build_object(''at'', reserved_at, ''id'', id)',
+    case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
 end $$;
 comment on function public.ops_machines(jsonb, jsonb, integer) is
   'Lists machines of all tenants for operators, newest first, those after p_after {at, id}. p_filter: alive (not '
   'destroyed), state[], kind (session, standby, hot), tenant, region, app, unwanted (should be gone), lapsed (its '
-  'worker is not heard), sessions[].';
+  'worker is not heard), sessions[]. Returns {rows, searched_to}, see app.page_of.';
 grant execute on function public.ops_machines(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_machine(p_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.ops_machine_json(m) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
+  select to_jsonb(v) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
     'counts', m.counts,
     'events', (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'data', e.data,
         'created_at', e.created_at) order by e.id), '[]')
       from public.session_events e where e.session_id = m.session_id and e.data ->> 'machine_id' = m.id::text))
-  from public.machines m where m.id = p_id
+  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id
 $$;
 comment on function public.ops_machine(uuid) is
   'Returns everything that operators see of one machine, with its events. Null if there is none.';

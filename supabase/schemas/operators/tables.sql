@@ -1,8 +1,9 @@
 -- Operators: what the people who run a deployment see of all tenants, and what they decide.
 --
 -- - The functions ops_… return no names, no spoken text and none of a platform's own data.
--- - A list is read by the key of its last row. Its function plans each call with the call's own values
---   (force_custom_plan), so a filter that is not given costs nothing, and one that is given uses its index.
+-- - A list is read by the key of its last row. Each call is planned for its own filters: by a dynamic query
+--   (lists.sql) or with the call's values (force_custom_plan). A filter that is not given costs nothing.
+-- - The rows of a list are those of a view, as json: a function call for each row, or jsonb, costs more than the query.
 -- - Rows since a time are found with now(): it is stable, so an index can be searched for it; clock_timestamp() is not.
 -- - An act and its audit entry are one transaction. p_by is {actor, remote_address, request_id, why}; the entry says
 --   what it was before and after.

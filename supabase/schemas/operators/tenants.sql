@@ -1,36 +1,33 @@
-create function app.ops_tenant_json(t public.tenants) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('tenant_id', t.id, 'slug', t.slug, 'name', t.name, 'status', t.status,
-    'live_sessions', coalesce((select c.live_sessions from public.tenant_counters c where c.tenant_id = t.id), 0),
-    'max_live_sessions', t.max_live_sessions, 'starts_per_minute', t.starts_per_minute, 'max_standby', t.max_standby,
-    'queued', (select count(*) from public.interview_sessions s where s.tenant_id = t.id
-      and s.queue_deadline_at is not null),
-    'standby', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
-      and m.state = 'created' and not m.hot),
-    'hot', (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
-      and m.state = 'started' and m.hot),
-    'creates_per_second', (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a
-      where a.tenant_id = t.id and a.status = 'ready'),
-    'apps', (select coalesce(jsonb_agg(jsonb_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
-      from public.tenant_apps a where a.tenant_id = t.id),
-    'keys', (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
-      and (k.expires_at is null or k.expires_at > clock_timestamp())),
-    'webhooks', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id),
-    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.tenant_id = t.id
-      and (w.failing_since is not null or not w.enabled)),
-    'quota_reached_at', (select nullif(c.quota_reached_at, '-infinity') from public.tenant_counters c
-      where c.tenant_id = t.id),
-    'created_at', t.created_at)
-$$;
-comment on function app.ops_tenant_json(public.tenants) is 'Returns a tenant as operators see it in a list.';
+create view app.ops_tenant_rows with (security_invoker = true) as
+  select t.id as tenant_id, t.slug, t.name, t.status, coalesce(c.live_sessions, 0) as live_sessions,
+    t.max_live_sessions, t.starts_per_minute, t.max_standby,
+    (select count(*) from public.interview_sessions s where s.tenant_id = t.id
+      and s.queue_deadline_at is not null) as queued,
+    (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'created' and not m.hot) as standby,
+    (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
+      and m.state = 'started' and m.hot) as hot,
+    (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a where a.tenant_id = t.id
+      and a.status = 'ready') as creates_per_second,
+    (select coalesce(json_agg(json_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
+      from public.tenant_apps a where a.tenant_id = t.id) as apps,
+    (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
+      and (k.expires_at is null or k.expires_at > now())) as keys,
+    w.webhooks, w.webhooks_failing, nullif(c.quota_reached_at, '-infinity') as quota_reached_at, t.created_at
+  from public.tenants t left join public.tenant_counters c on c.tenant_id = t.id
+    cross join lateral (
+      select count(*) as webhooks,
+        count(*) filter (where e.failing_since is not null or not e.enabled) as webhooks_failing
+      from public.webhook_endpoints e where e.tenant_id = t.id) w;
+comment on view app.ops_tenant_rows is 'A tenant as operators see it in a list.';
 
-create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns jsonb
+create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_status text := p_filter ->> 'status';
 begin
-  return (select coalesce(jsonb_agg(app.ops_tenant_json(x.t) order by x.slug), '[]') from (
-    select t, t.slug from public.tenants t
+  return (select coalesce(json_agg(row_to_json(x) order by x.slug), '[]') from (
+    select * from app.ops_tenant_rows t
     where (v_status is null or t.status = v_status) and (p_after is null or t.slug > p_after)
     order by t.slug limit p_limit) x);
 end $$;
@@ -40,7 +37,7 @@ grant execute on function public.ops_tenants(jsonb, text, integer) to orchestrat
 
 create function public.ops_tenant(p_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select app.ops_tenant_json(t) || jsonb_build_object(
+  select to_jsonb(v) || jsonb_build_object(
     'allowed_regions', to_jsonb(t.allowed_regions), 'max_duration_ms', t.max_duration_ms,
     'require_consent', t.require_consent, 'transcript_days', t.transcript_days, 'video_days', t.video_days,
     'audit_days', t.audit_days,
@@ -54,7 +51,7 @@ language sql stable security definer set search_path = '' as $$
         'failing_since', w.failing_since) order by w.created_at), '[]')
       from public.webhook_endpoints w where w.tenant_id = t.id),
     'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
-  from public.tenants t where t.id = p_id
+  from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id
 $$;
 comment on function public.ops_tenant(uuid) is
   'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '

@@ -57,28 +57,32 @@ comment on function public.ops_work(jsonb, jsonb, integer) is
   'state[] (pending, running, failing, dead), tenant.';
 grant execute on function public.ops_work(jsonb, jsonb, integer) to orchestrator;
 
-create function public.ops_deliveries(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+create function public.ops_deliveries(p_filter jsonb, p_after jsonb, p_limit integer) returns json
+language plpgsql stable security definer set search_path = '' as $$
 declare
-  v_tenant uuid := (p_filter ->> 'tenant')::uuid;
-  v_webhook uuid := (p_filter ->> 'webhook')::uuid;
-  v_session uuid := (p_filter ->> 'session')::uuid;
-  v_status text := p_filter ->> 'status';
-  v_at timestamptz := (p_after ->> 'at')::timestamptz;
-  v_id uuid := (p_after ->> 'id')::uuid;
+  v_all jsonb := jsonb_strip_nulls(jsonb_build_object(
+    'session', 'd.session_id = ' || quote_literal(p_filter ->> 'session'),
+    'webhook', 'd.endpoint_id = ' || quote_literal(p_filter ->> 'webhook'),
+    'tenant', 'd.tenant_id = ' || quote_literal(p_filter ->> 'tenant'),
+    'status', 'd.status = ' || quote_literal(p_filter ->> 'status'),
+    'after', '(d.created_at, d.id) < (' || quote_literal(p_after ->> 'at') || ', '
+      || quote_literal(p_after ->> 'id') || ')'));
+  v_order text := 'd.created_at desc, d.id desc';
+  v_walk text[] := app.walk_of(v_all, '{session, webhook, tenant}') || '{after}'::text[];
 begin
-  return (select coalesce(jsonb_agg(app.delivery_json(x.d) || jsonb_build_object('tenant_id', x.tenant_id,
-      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id))
-      order by x.created_at desc, x.id desc), '[]') from (
-    select d, d.tenant_id, d.created_at, d.id from public.webhook_deliveries d
-    where (v_tenant is null or d.tenant_id = v_tenant) and (v_webhook is null or d.endpoint_id = v_webhook)
-      and (v_session is null or d.session_id = v_session) and (v_status is null or d.status = v_status)
-      and (v_id is null or (d.created_at, d.id) < (v_at, v_id))
-    order by d.created_at desc, d.id desc limit p_limit) x);
+  return app.page_of(
+    format('select d.id, d.created_at, d.tenant_id, d.endpoint_id, d.status from public.webhook_deliveries d '
+      'where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
+    format('select d.id from walked d where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
+    format('select json_agg(app.delivery_json(d) || jsonb_build_object(''tenant_id'', d.tenant_id,
+        ''tenant'', (select t.slug from public.tenants t where t.id = d.tenant_id)) order by %s)
+      from page g join public.webhook_deliveries d on d.id = g.id', v_order),
+    'json_build_object(''at'', created_at, ''id'', id)',
+    case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
 end $$;
 comment on function public.ops_deliveries(jsonb, jsonb, integer) is
   'Lists webhook deliveries for operators, newest first, those after p_after {at, id}. p_filter: one of tenant, '
-  'webhook and session, and status. Without their payloads.';
+  'webhook and session, and status. Without their payloads. Returns {rows, searched_to}, see app.page_of.';
 grant execute on function public.ops_deliveries(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_delivery(p_id uuid) returns jsonb

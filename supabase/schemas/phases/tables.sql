@@ -89,6 +89,8 @@ comment on column public.session_phases.spoke_at is 'When the interviewer''s fir
 comment on column public.session_phases.start_ms is 'From due_at to ready_at, ms.';
 comment on column public.session_phases.voice_ms is 'From joined_at to spoke_at, ms.';
 create index session_phases_tenant on public.session_phases (tenant_id, start_ms desc, session_id desc);
+create index session_phases_path on public.session_phases (path, start_ms desc, session_id desc)
+  where start_ms is not null;
 create index session_phases_ready on public.session_phases (ready_at) where ready_at is not null;
 create index session_phases_slowest on public.session_phases (start_ms desc, session_id desc)
   where start_ms is not null;

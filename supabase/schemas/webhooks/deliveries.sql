@@ -15,13 +15,10 @@ create trigger queue_webhooks after insert on public.session_events referencing 
   for each statement execute function app.queue_webhooks();
 
 create function app.delivery_json(d public.webhook_deliveries) returns jsonb
-language sql stable set search_path = '' as $$
-  select jsonb_build_object('id', d.id, 'webhook_id', d.endpoint_id, 'session_id', d.session_id, 'type', d.type,
-    'status', d.status,
-    'attempts', d.attempts, 'next_attempt_at', case when d.status = 'pending' then d.next_attempt_at end,
-    'last_status', d.last_status,
-    'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at)
-$$;
+language sql stable return jsonb_build_object('id', d.id, 'webhook_id', d.endpoint_id, 'session_id', d.session_id,
+  'type', d.type, 'status', d.status, 'attempts', d.attempts,
+  'next_attempt_at', case when d.status = 'pending' then d.next_attempt_at end, 'last_status', d.last_status,
+  'last_error', d.last_error, 'delivered_at', d.delivered_at, 'created_at', d.created_at);
 comment on function app.delivery_json(public.webhook_deliveries) is 'Returns a delivery as the API shows it.';
 
 create function public.webhook_delivery(p_tenant_id uuid, p_webhook_id uuid, p_delivery_id uuid) returns jsonb

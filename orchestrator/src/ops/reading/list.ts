@@ -12,7 +12,7 @@ export interface List<Filter extends object, Place, Row extends object> {
   place: z.ZodType<Place>;
   /** The place of a row in the order of the list. */
   placeOf(row: Row): Place;
-  /** At most `limit` rows after this place. `searchedTo`: a log was searched only up to there; the next page begins there. */
+  /** At most `limit` rows after this place. `searchedTo`: the list was searched only up to there; the next page begins there. */
   read(
     filter: Filter,
     after: Place | undefined,

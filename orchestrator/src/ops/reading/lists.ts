@@ -32,6 +32,13 @@ const byTime = z.object({ at: timestamp, id: uuid });
 const byId = z.object({ id: z.number().int() });
 const bySlug = z.object({ slug: plainText(40) });
 
+const placeIn = <Place>(place: z.ZodType<Place>, searchedTo: object | null): Place | undefined =>
+  searchedTo === null ? undefined : place.parse(searchedTo);
+const pageIn = <Row, Place>(place: z.ZodType<Place>, page: { rows: Row[]; searched_to: object | null }) => ({
+  rows: page.rows,
+  searchedTo: placeIn(place, page.searched_to),
+});
+
 /** A session with the verdict about its start. */
 export function showSession({ phases, ...row }: OpsSessionRow, nowMs: number): object {
   if (phases === null) return { ...row, verdict: null, over_ms: null, sentence: null };
@@ -65,9 +72,10 @@ const sessionsOf = ({
   ...{ name: 'sessions', filters: sessionFilters, place: sessionPlace },
   placeOf: ({ sort, start_ms, created_at, session_id: id }) =>
     sort === 'start' && start_ms !== null ? { start_ms, id } : { at: created_at, id },
-  read: async ({ sort, ...filter }, after, limit) => ({
-    rows: (await store.sessions(filter, sort, after, limit)).map((row) => ({ ...row, sort })),
-  }),
+  read: async ({ sort, ...filter }, after, limit) => {
+    const { rows, searched_to } = await store.sessions(filter, sort, after, limit);
+    return { rows: rows.map((row) => ({ ...row, sort })), searchedTo: placeIn(sessionPlace, searched_to) };
+  },
   show: ({ sort: _sort, ...row }) => showSession(row as OpsSessionRow, clock.now()),
 });
 
@@ -83,7 +91,7 @@ const machinesOf = ({
 }: ListsDeps): List<z.output<typeof machineFilters>, z.output<typeof byTime>, OpsMachineRow> => ({
   ...{ name: 'machines', filters: machineFilters, place: byTime },
   placeOf: ({ reserved_at: at, machine_id: id }) => ({ at, id }),
-  read: async (filter, after, limit) => ({ rows: await store.machines(filter, after, limit) }),
+  read: async (filter, after, limit) => pageIn(byTime, await store.machines(filter, after, limit)),
   show: (row) => row,
 });
 
@@ -156,7 +164,7 @@ export const listRoutes =
     addList(app, {
       ...{ name: 'deliveries', filters: deliveryFilters, place: byTime },
       placeOf: ({ created_at: at, id }: { created_at: string; id: string }) => ({ at, id }),
-      read: async (filter, after, limit) => ({ rows: await store.deliveries(filter, after, limit) }),
+      read: async (filter, after, limit) => pageIn(byTime, await store.deliveries(filter, after, limit)),
       show: (row) => row,
     });
   };

@@ -2,7 +2,7 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { expect, test } from 'vitest';
 import type { OpsEvent } from '../../database/operator-store.ts';
-import { createFleetFeed, type FleetWatcher, fleetPollMs, mostMissed } from './fleet-feed.ts';
+import { createFleetFeed, type FleetWatcher, fleetPollMs, mostMissed, mostRead } from './fleet-feed.ts';
 
 const at = '2026-11-27T09:00:00Z';
 const eventOf = (id: number): OpsEvent => ({
@@ -23,28 +23,36 @@ function make() {
   const reads = { news: 0, rows: 0, overview: 0 };
   const overview = { now: 0, sessions: 1 };
   const faults = { left: 0 };
-  const after = (id: number, seen: number[], limit: number) =>
-    log
-      .filter((event) => event.id > id && !seen.includes(event.id))
-      .toSorted((a, b) => a.id - b.id)
+  const inOrder = () => log.toSorted((a, b) => a.id - b.id);
+  const after = (id: number, limit: number) =>
+    inOrder()
+      .filter((event) => event.id > id)
       .slice(0, limit);
   const feed = createFleetFeed({
     store: {
-      newEvents: async (id, seen, limit) => {
+      newEvents: async (id, missing, limit) => {
         reads.news += 1;
         if (faults.left > 0) {
           faults.left -= 1;
           throw new Error('the database is away');
         }
         const newest = Math.max(0, ...log.map((event) => event.id));
-        return { newest, rows: after(id, seen, limit).map((event) => ({ ...event, settled: false })) };
+        const found = inOrder().filter((event) => event.id <= id && missing.includes(event.id));
+        return { newest, rows: [...found, ...after(id, limit)].map((event) => ({ ...event, settled: false })) };
       },
-      eventsAfter: async (_filter, id, limit) => ({ rows: after(id, [], limit), searched_to: null }),
+      eventsAfter: async (filter, id, limit) => {
+        const { session } = filter as { session?: string };
+        const rows = after(id, Number.POSITIVE_INFINITY).filter(
+          (event) => (session ?? event.session_id) === event.session_id,
+        );
+        return { rows: rows.slice(0, limit), searched_to: null };
+      },
       sessions: async (filter) => {
         reads.rows += 1;
-        return (filter as { ids: string[] }).ids.map((session_id) => ({ session_id })) as never;
+        const rows = (filter as { ids: string[] }).ids.map((session_id) => ({ session_id })) as never;
+        return { rows, searched_to: null };
       },
-      machines: async () => [],
+      machines: async () => ({ rows: [], searched_to: null }),
     },
     readOverview: async () => {
       reads.overview += 1;
@@ -52,10 +60,11 @@ function make() {
     },
     ...{ clock, logger: silentLogger() },
   });
-  const watch = (cursor?: number, wants: Partial<FleetWatcher['wants']> = {}) => {
+  const watch = (cursor?: number, wants: Partial<FleetWatcher['wants']> = {}, session?: string) => {
     const got = { ids: [] as number[], cursor: cursor ?? 0, changed: [] as string[], overviews: 0, gaps: 0 };
     const stop = feed.watch(cursor, {
       wants: { overview: false, rows: false, ...wants },
+      session,
       onEvents: (events, to) => {
         got.ids.push(...events.map(({ id }) => id));
         got.cursor = to;
@@ -122,6 +131,35 @@ test('a watcher that missed more than mostMissed events gets a gap instead of th
   const late = watch(1);
   await clock.advance(fleetPollMs);
   expect(late.got).toMatchObject({ ids: [], gaps: 1 });
+});
+
+test('more events than one reading takes are left out with a gap, but not those of a session that is watched', async () => {
+  const { clock, log, watch } = make();
+  const all = watch();
+  const one = watch(undefined, {}, 'session 777');
+  await clock.advance(fleetPollMs);
+  for (let id = 1; id <= mostRead * 5; id += 1)
+    log.push({ ...eventOf(id), session_id: id % 100 === 0 ? 'session 777' : 'x' });
+  await clock.advance(fleetPollMs);
+  log.push(eventOf(mostRead * 5 + 1));
+  await clock.advance(fleetPollMs * 4);
+  expect(all.got).toMatchObject({ gaps: 1, cursor: mostRead * 5 + 1 });
+  expect(all.got.ids).toEqual([...Array.from({ length: mostRead }, (_, n) => n + 1), mostRead * 5 + 1]);
+  expect(one.got).toMatchObject({ gaps: 0 });
+  expect(one.got.ids.filter((id) => id % 100 === 0)).toEqual([100, 200, 300, 400, 500, 600, 700, 800, 900, 1_000]);
+});
+
+test('an id that never appears is given up, and the cursor moves on', async () => {
+  const { clock, log, watch } = make();
+  const { got } = watch();
+  await clock.advance(fleetPollMs);
+  log.push(eventOf(1), eventOf(3));
+  await clock.advance(fleetPollMs);
+  expect(got).toMatchObject({ ids: [1, 3], cursor: 1 });
+  await clock.advance(11_000);
+  log.push(eventOf(4));
+  await clock.advance(fleetPollMs);
+  expect(got).toMatchObject({ ids: [1, 3, 4], cursor: 4 });
 });
 
 test('all watchers share one read, and without a watcher nothing is read', async () => {

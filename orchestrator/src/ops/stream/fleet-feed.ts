@@ -6,9 +6,11 @@ import type { OperatorStore, OpsEvent, OpsMachineRow, OpsSessionRow } from '../.
  * Reads the events of the fleet once for all operators' streams of this process, and only while there are such streams.
  *
  * Ids of events do not follow the order of commits across sessions: a slower transaction may commit a smaller id later. The
- * feed therefore keeps the events after `settled`, the last id after which no smaller one can appear. A watcher that
- * continues from a cursor gets every event after it, each once: recent ones from the feed, older ones from the database. The
- * cursor to continue from is `settled`, so a watcher that reconnects may get the events of the last seconds again.
+ * feed therefore asks again for ids that were missing, until no transaction can bring them any more. The cursor to continue
+ * from is the last id before the first missing one, so a watcher that reconnects may get the events of the last seconds again.
+ *
+ * A busy fleet makes more events than people can read. A reading is therefore limited in size: what exceeds it is left out, and
+ * each watcher is told so. Readings also take a limited share of the time.
  */
 export interface FleetFeed {
   /**
@@ -21,11 +23,13 @@ export interface FleetFeed {
 
 export interface FleetWatcher {
   wants: { overview: boolean; rows: boolean };
+  /** The only session whose events it wants. It gets all of them, also when others are left out. */
+  session?: string | undefined;
   /** @param cursor where a stream can be continued after these events */
   onEvents(events: OpsEvent[], cursor: number): void;
   onChanged(changed: Changed): void;
   onOverview(overview: object): void;
-  /** More than `mostMissed` events happened since the cursor. The watcher must read again what it shows. */
+  /** Events were left out. The watcher must read again what it shows. */
   onGap(cursor: number): void;
 }
 
@@ -45,14 +49,18 @@ export interface FleetFeedDeps {
 
 export const fleetPollMs = 500;
 const overviewMs = 2_000;
-/** An event is settled this long after it was read. Longer than the statement timeout of every writer of events. */
+/** After a reading the feed waits this many times as long as the reading took, at most `longestPauseMs`. */
+const restShare = 9;
+const longestPauseMs = 2_000;
+/** A missing id is given up this long after it was missed. Longer than the statement timeout of every writer of events. */
 const settlesMs = 10_000;
-const perRead = 500;
-/** How many of the newest events are read when the first watcher comes. Older ones count as settled. */
-const startWindow = 2_000;
+/** At most this many events are read at once. */
+export const mostRead = 200;
+/** How many of the newest events are looked at for missing ids when the first watcher comes. */
+const startWindow = 500;
 /** At most this many missed events are sent to a watcher that continues. If it missed more, it gets a gap. */
 export const mostMissed = 1_000;
-const mostRows = 200;
+const mostRows = 50;
 
 /** Fields that change by themselves. An overview that differs only in these is not sent again. */
 const passing = new Set(['now', 'last_seen_at', 'seen_at']);
@@ -60,45 +68,69 @@ const contentOf = (overview: object): string =>
   JSON.stringify(overview, (key, value) => (passing.has(key) ? undefined : value));
 
 interface Position {
-  settled: number;
-  /** The events after `settled` that were read, in that order; each with the time of its reading. */
-  kept: Map<number, { event: OpsEvent; at: number }>;
+  /** The greatest id that was read. */
+  newest: number;
+  /** The ids before it that were not there, each with the time at which that was seen. */
+  missing: Map<number, number>;
 }
 
-/** The newest events, in two parts: those that are settled, and the rest. */
+/** The last id after which no smaller one can appear. */
+const settledOf = ({ newest, missing }: Position): number => Math.min(newest, ...missing.keys().map((id) => id - 1));
+
+function advance(position: Position, ids: number[], nowMs: number): void {
+  for (const id of ids.toSorted((a, b) => a - b)) {
+    position.missing.delete(id);
+    const from = Math.max(position.newest + 1, id - mostMissed); // A crash of the database may skip some ids for ever.
+    for (let skipped = from; skipped < id; skipped += 1) position.missing.set(skipped, nowMs);
+    position.newest = Math.max(position.newest, id);
+  }
+  for (const [id, missedMs] of position.missing) if (nowMs - missedMs > settlesMs) position.missing.delete(id);
+}
+
+/** Begins at the newest event. Younger ones than `settlesMs` may still be followed by smaller ids. */
 async function startOf({ store, clock }: FleetFeedDeps): Promise<Position> {
   const { newest } = await store.newEvents(Number.MAX_SAFE_INTEGER, [], 0);
-  const from = Math.max(0, newest - startWindow);
-  const { rows } = await store.newEvents(from, [], startWindow);
-  const settled = rows.findLast((row) => row.settled)?.id ?? from;
-  const at = clock.now();
-  return { settled, kept: new Map(rows.filter(({ id }) => id > settled).map((event) => [event.id, { event, at }])) };
+  const { rows } = await store.newEvents(Math.max(0, newest - startWindow), [], startWindow);
+  const settled = rows.findLast((row) => row.settled)?.id ?? Math.max(0, newest - startWindow);
+  const position = { newest: settled, missing: new Map<number, number>() };
+  advance(
+    position,
+    rows.flatMap(({ id }) => (id > settled ? id : [])),
+    clock.now(),
+  );
+  return position;
 }
 
-/** Reads all events that are not kept yet, keeps them, and forgets those that are settled. */
-async function readNews({ store, clock }: FleetFeedDeps, position: Position): Promise<OpsEvent[]> {
-  const news: OpsEvent[] = [];
-  let rows: OpsEvent[];
-  do {
-    rows = (await store.newEvents(position.settled, [...position.kept.keys()], perRead)).rows;
-    for (const event of rows) position.kept.set(event.id, { event, at: clock.now() });
-    news.push(...rows);
-  } while (rows.length === perRead);
-  const before = clock.now() - settlesMs;
-  for (const [id, { at }] of position.kept) if (at < before) position.settled = Math.max(position.settled, id);
-  for (const id of position.kept.keys()) if (id <= position.settled) position.kept.delete(id);
-  return news;
+interface News {
+  events: OpsEvent[];
+  /** Where the reading began, if further events were left out. */
+  leftOutAfter?: number;
 }
 
-async function readChanged({ store }: FleetFeedDeps, events: OpsEvent[]): Promise<Changed | undefined> {
+async function readNews({ store, clock }: FleetFeedDeps, position: Position): Promise<News> {
+  const { newest: before } = position;
+  const { newest, rows } = await store.newEvents(before, [...position.missing.keys()], mostRead);
+  advance(
+    position,
+    rows.map(({ id }) => id),
+    clock.now(),
+  );
+  const fresh = rows.filter(({ id }) => id > before).length;
+  if (fresh < mostRead || newest <= position.newest) return { events: rows };
+  position.newest = newest;
+  return { events: rows, leftOutAfter: before };
+}
+
+async function readChanged({ store }: FleetFeedDeps, { events, leftOutAfter }: News): Promise<Changed | undefined> {
   const all = [...new Set(events.flatMap(({ session_id }) => session_id ?? []))];
   if (all.length === 0) return undefined;
-  const ids = all.slice(0, mostRows);
+  const ids = all.slice(-mostRows);
   const [sessions, machines] = await Promise.all([
     store.sessions({ ids }, 'created', undefined, mostRows),
     store.machines({ sessions: ids }, undefined, mostRows),
   ]);
-  return { sessions, machines, more: all.length > mostRows || machines.length === mostRows };
+  const more = leftOutAfter !== undefined || all.length > mostRows || machines.rows.length === mostRows;
+  return { sessions: sessions.rows, machines: machines.rows, more };
 }
 
 export function createFleetFeed(deps: FleetFeedDeps): FleetFeed {
@@ -107,19 +139,42 @@ export function createFleetFeed(deps: FleetFeedDeps): FleetFeed {
   /** Watchers that join at the next turn, each with its cursor. */
   const joining = new Map<FleetWatcher, number | undefined>();
   let position: Position | undefined;
-  let overview: { content: string; document: object; readAt: number } | undefined;
+  let overview: { content: string; document: object; readAt: number; pauseMs: number } | undefined;
   let timer: Timer | undefined;
   let turning = false;
 
   const wanting = (what: keyof FleetWatcher['wants']): FleetWatcher[] =>
     [...watchers].filter(({ wants }) => wants[what]);
 
-  const admit = async ({ settled, kept }: Position, watcher: FleetWatcher, after: number): Promise<void> => {
-    const older = after < settled ? (await store.eventsAfter({}, after, mostMissed + 1)).rows : [];
-    if (older.length > mostMissed) return watcher.onGap(settled);
-    const recent = [...kept.values()].map(({ event }) => event);
-    const missed = [...older.filter(({ id }) => id <= settled), ...recent.filter(({ id }) => id > after)];
-    if (missed.length > 0) watcher.onEvents(missed, settled);
+  /** Sends what a watcher missed that was already read for the others. The rest follows with the next reading. */
+  const admit = async (at: Position, watcher: FleetWatcher, after: number): Promise<void> => {
+    if (after >= at.newest) return;
+    const { rows } = await store.eventsAfter({}, after, mostMissed + 1);
+    if (rows.length > mostMissed) return watcher.onGap(settledOf(at));
+    const missed = rows.filter(({ id }) => id <= at.newest && !at.missing.has(id));
+    if (missed.length > 0) watcher.onEvents(missed, settledOf(at));
+  };
+
+  const deliver = async (watcher: FleetWatcher, { events, leftOutAfter }: News, cursor: number): Promise<void> => {
+    if (leftOutAfter === undefined) return watcher.onEvents(events, cursor);
+    const { session } = watcher;
+    if (session === undefined) {
+      watcher.onEvents(events, cursor);
+      return watcher.onGap(cursor);
+    }
+    watcher.onEvents((await store.eventsAfter({ session }, leftOutAfter, mostMissed)).rows, cursor);
+  };
+
+  const lookAtOverview = async (): Promise<void> => {
+    if (wanting('overview').length === 0) return;
+    if (overview && clock.now() - overview.readAt < overview.pauseMs) return;
+    const startedMs = clock.monotonicMs();
+    const document = await readOverview();
+    const pauseMs = Math.min(5 * overviewMs, Math.max(overviewMs, 2 * restShare * (clock.monotonicMs() - startedMs)));
+    const content = contentOf(document);
+    const isNew = content !== overview?.content;
+    overview = { content, document, readAt: clock.now(), pauseMs };
+    if (isNew) for (const watcher of wanting('overview')) watcher.onOverview(document);
   };
 
   const look = async (): Promise<void> => {
@@ -129,27 +184,24 @@ export function createFleetFeed(deps: FleetFeedDeps): FleetFeed {
       if (joining.delete(watcher)) watchers.add(watcher);
       if (overview && watcher.wants.overview) watcher.onOverview(overview.document);
     }
-    const events = await readNews(deps, position);
-    if (events.length > 0) for (const watcher of [...watchers]) watcher.onEvents(events, position.settled);
+    const news = await readNews(deps, position);
+    if (news.events.length > 0) for (const watcher of [...watchers]) await deliver(watcher, news, settledOf(position));
     if (wanting('rows').length > 0) {
-      const changed = await readChanged(deps, events);
+      const changed = await readChanged(deps, news);
       if (changed) for (const watcher of wanting('rows')) watcher.onChanged(changed);
     }
-    if (wanting('overview').length === 0 || clock.now() - (overview?.readAt ?? 0) < overviewMs) return;
-    const document = await readOverview();
-    const content = contentOf(document);
-    const isNew = content !== overview?.content;
-    overview = { content, document, readAt: clock.now() };
-    if (isNew) for (const watcher of wanting('overview')) watcher.onOverview(document);
+    await lookAtOverview();
   };
 
   const turn = async (): Promise<void> => {
     timer?.cancel();
     if (turning) return;
     turning = true;
+    const startedMs = clock.monotonicMs();
     await look().catch((error: unknown) => logger.warn({ error }, 'could not read for operators; will retry'));
     turning = false;
-    if (watchers.size + joining.size > 0) timer = clock.setTimer(() => void turn(), fleetPollMs);
+    const pauseMs = Math.min(longestPauseMs, Math.max(fleetPollMs, restShare * (clock.monotonicMs() - startedMs)));
+    if (watchers.size + joining.size > 0) timer = clock.setTimer(() => void turn(), pauseMs);
     else [position, overview] = [undefined, undefined];
   };
 

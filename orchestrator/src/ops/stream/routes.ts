@@ -5,7 +5,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
 import { createEventStreams, eventText, startOf } from '../../access/event-streams.ts';
 import { forViewers, type OperatorAccess } from '../../access/operators.ts';
-import type { OpsEvent } from '../../database/operator-store.ts';
+import type { OpsEvent, OpsSessionRow } from '../../database/operator-store.ts';
 import { several } from '../../http/queries.ts';
 import { showSession } from '../reading/lists.ts';
 import type { Changed, FleetFeed } from './fleet-feed.ts';
@@ -45,6 +45,17 @@ const query = z.strictObject({
   after: z.coerce.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
 });
 type Query = z.output<typeof query>;
+type Wants = (topic: (typeof topics)[number]) => boolean;
+type Concerns = (row: { tenant_id?: unknown; session_id?: unknown }) => boolean;
+
+/** @returns a function that computes what `make` returns once for each object */
+function once<Key extends object, Value>(make: (key: Key) => Value): (key: Key) => Value {
+  const made = new WeakMap<Key, Value>();
+  return (key) => {
+    if (!made.has(key)) made.set(key, make(key));
+    return made.get(key) as Value;
+  };
+}
 
 /** @returns a function that admits at most `eventsPerSecond` events and returns them */
 function createRate(clock: Clock): (events: OpsEvent[]) => OpsEvent[] {
@@ -65,21 +76,33 @@ export function streamRoutes({ access, feed, clock, deployment, stopping }: Stre
   });
   stopping.addEventListener('abort', () => streams.endAll('shutting_down'));
 
+  const shown = once((row: OpsSessionRow) => showSession(row, clock.now()));
+  const changedOf = ({ sessions, machines, more }: Changed, wants: Wants, concerns: Concerns) => ({
+    sessions: wants('sessions') ? sessions.filter(concerns).map(shown) : [],
+    machines: wants('machines')
+      ? machines.filter(({ session, ...row }) => concerns({ ...row, session_id: session?.session_id }))
+      : [],
+    more,
+  });
+  /** What streams without a filter are sent, by their topics. */
+  const shared = once((_changed: Changed) => new Map<string, ReturnType<typeof changedOf>>());
+
   const watch = (send: (text: string) => void, wanted: Query, after: number | undefined): (() => void) => {
-    const wants = (topic: (typeof topics)[number]): boolean => wanted.topics.includes(topic);
-    const concerns = (row: { tenant_id?: unknown; session_id?: unknown }): boolean =>
+    const wants: Wants = (topic) => wanted.topics.includes(topic);
+    const concerns: Concerns = (row) =>
       (wanted.tenant === undefined || row.tenant_id === wanted.tenant) &&
       (wanted.session === undefined || row.session_id === wanted.session);
     const admit = createRate(clock);
-    const changedOf = ({ sessions, machines, more }: Changed) => ({
-      sessions: wants('sessions') ? sessions.filter(concerns).map((row) => showSession(row, clock.now())) : [],
-      machines: wants('machines')
-        ? machines.filter(({ session, ...row }) => concerns({ ...row, session_id: session?.session_id }))
-        : [],
-      more,
-    });
+    const mineOf = (changed: Changed) => {
+      if (wanted.tenant !== undefined || wanted.session !== undefined) return changedOf(changed, wants, concerns);
+      const key = topics.filter(wants).join();
+      const mine = shared(changed).get(key) ?? changedOf(changed, wants, concerns);
+      shared(changed).set(key, mine);
+      return mine;
+    };
     return feed.watch(after, {
       wants: { overview: wants('overview'), rows: wants('sessions') || wants('machines') },
+      session: wanted.session,
       onEvents: (events, cursor) => {
         if (!wants('events')) return;
         const mine = events.filter(concerns);
@@ -88,7 +111,7 @@ export function streamRoutes({ access, feed, clock, deployment, stopping }: Stre
         if (admitted.length < mine.length) send(eventText('gap', { missed: mine.length - admitted.length }, cursor));
       },
       onChanged: (changed) => {
-        const mine = changedOf(changed);
+        const mine = mineOf(changed);
         if (mine.more || mine.sessions.length + mine.machines.length > 0) send(eventText('changed', mine));
       },
       onOverview: (overview) => send(eventText('overview', overview)),

@@ -1,0 +1,61 @@
+-- Pages of lists whose filters can be combined freely. The functions are plpgsql, which keeps the plans of their own
+-- expressions. Each page is one dynamic query with the conditions of the given
+-- filters alone, so its plan is made for these. It walks the index that supports most of them in the order of the
+-- list, and looks through a bounded number of rows for the others: no combination of filters reads a whole table.
+
+create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 500';
+comment on function app.walk_window() is
+  'Returns how many rows one page looks through for filters that the walked index does not support.';
+
+create function app.conditions(p_all jsonb, p_names text[], p_named boolean) returns text
+language plpgsql immutable set search_path = '' as $$
+begin
+  return coalesce((select string_agg(x.value, ' and ') from jsonb_each_text(p_all) x
+    where (x.key = any (p_names)) = p_named), 'true');
+end $$;
+comment on function app.conditions(jsonb, text[], boolean) is
+  'Joins those SQL conditions of p_all whose name is in p_names, or those whose name is not.';
+
+create function app.walk_of(p_all jsonb, p_indexes text[]) returns text[]
+language plpgsql immutable set search_path = '' as $$
+declare
+  v_index text;
+begin
+  foreach v_index in array p_indexes loop
+    if p_all ?& string_to_array(v_index, ' ') then return string_to_array(v_index, ' '); end if;
+  end loop;
+  return '{}';
+end $$;
+comment on function app.walk_of(jsonb, text[]) is
+  'Returns the first of p_indexes whose conditions are all given. Each names the conditions that it supports.';
+
+create function app.are_few(p_from text, p_most integer) returns boolean
+language plpgsql stable set search_path = '' as $$
+declare
+  v_few boolean;
+begin
+  if p_from is null then return false; end if;
+  execute format('select count(*) <= %1$s from (select from %2$s limit %1$s + 1) x', p_most, p_from) into v_few;
+  return v_few;
+end $$;
+comment on function app.are_few(text, integer) is
+  'Returns whether a query selects at most p_most rows. p_from: its tables and conditions.';
+
+create function app.page_of(p_walk text, p_page text, p_rows text, p_place text, p_window integer, p_limit integer)
+  returns json
+-- A page is few rows of big tables, so each join goes through an index. The planner knows neither of the two for sure.
+language plpgsql stable set search_path = '' set enable_hashjoin = off set enable_mergejoin = off
+  set max_parallel_workers_per_gather = 0 as $$
+declare
+  v_page json;
+begin
+  execute format('with walked as materialized (%1$s limit %2$s), page as materialized (%3$s limit %4$s)
+    select json_build_object(''rows'', coalesce((%5$s), ''[]''), ''searched_to'',
+      case when (select count(*) from page) < %4$s then (select %6$s from walked offset %2$s - 1 limit 1) end)',
+    p_walk, p_window, p_page, p_limit, p_rows, p_place) into v_page;
+  return v_page;
+end $$;
+comment on function app.page_of(text, text, text, text, integer, integer) is
+  'Reads a page {rows, searched_to}. p_walk selects the next rows of an index, of which p_window are looked at; p_page '
+  'selects the ids of the page from them (walked); p_rows makes its rows (page). searched_to is the place (p_place) of '
+  'the last row that was looked at if the page is not full: the next page begins there.';
