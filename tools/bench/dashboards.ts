@@ -92,9 +92,14 @@ export const dashboards: Benchmark = async (progress) => {
       stop();
       if (after.left === 0) throw new Error('no standby machine is left: the last run measured cold starts');
       const accepted = after.assigned - before.assigned;
-      const parts = ['orchestrator', 'postgrest', 'postgres'] as const;
-      const cpu = parts.reduce((sum, part) => sum + after.cpu[part] - before.cpu[part], 0) / accepted;
-      progress(`${watched ? 'ten dashboards' : 'none'}: ${cpu.toFixed(3)} ms a session, ${perSecond.toFixed(0)}/s`);
+      const ofPart = (part: keyof typeof after.cpu) => (after.cpu[part] - before.cpu[part]) / accepted;
+      const parts = [ofPart('orchestrator'), ofPart('postgrest'), ofPart('postgres')];
+      const cpu = parts.reduce((sum, part) => sum + part, 0);
+      progress(
+        `${watched ? 'ten dashboards' : 'none'}: ${cpu.toFixed(3)} ms a session (orchestrator, PostgREST, Postgres: ${parts
+          .map((part) => part.toFixed(3))
+          .join(', ')}), ${perSecond.toFixed(0)}/s`,
+      );
       return cpu;
     };
     await run(false);

@@ -67,16 +67,27 @@ function useRoomy(): boolean {
   );
 }
 
+interface Rows<Row> {
+  rows: Row[];
+  pages: number;
+  /** False: a rare match was searched for a while, and the last page found none. */
+  found: boolean;
+}
+
 function useRows<Row>(path: string, search: Search) {
   const query = queryOf({ limit: String(pageRows), ...search });
   const refresh = useRefresh(listMs);
-  return useInfiniteQuery<Page<Row>, ApiError, { rows: Row[]; pages: number }, string[], string>({
+  return useInfiniteQuery<Page<Row>, ApiError, Rows<Row>, string[], string>({
     queryKey: [path, query],
     queryFn: ({ pageParam, signal }) =>
       get(`${path}?${query}${pageParam === '' ? '' : `&cursor=${encodeURIComponent(pageParam)}`}`, signal),
     initialPageParam: '',
     getNextPageParam: ({ next_cursor: next }) => next ?? undefined,
-    select: ({ pages }) => ({ rows: pages.flatMap(({ data }) => data), pages: pages.length }),
+    select: ({ pages }) => ({
+      rows: pages.flatMap(({ data }) => data),
+      pages: pages.length,
+      found: pages.at(-1)?.data.length !== 0,
+    }),
     placeholderData: keepPreviousData,
     ...refresh,
     refetchInterval: ({ state }) =>
@@ -300,10 +311,11 @@ export function List<Row>(list: ListOf<Row>) {
   const below = rows.getTotalSize() - ((drawn.at(-1)?.end ?? 0) - rows.options.scrollMargin);
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
   const lastDrawn = drawn.at(-1)?.index ?? -1;
+  const found = query.data?.found ?? true;
   useEffect(() => {
-    if (lastDrawn >= settled.length - 10 && settled.length > 0 && hasNextPage && !isFetchingNextPage)
+    if (lastDrawn >= settled.length - 10 && settled.length > 0 && found && hasNextPage && !isFetchingNextPage)
       void fetchNextPage();
-  }, [lastDrawn, settled.length, hasNextPage, isFetchingNextPage, fetchNextPage]);
+  }, [lastDrawn, settled.length, found, hasNextPage, isFetchingNextPage, fetchNextPage]);
 
   const filtered = filters.some(({ name }) => search[name] !== undefined);
   const count =
@@ -331,6 +343,11 @@ export function List<Row>(list: ListOf<Row>) {
                   Read again
                 </button>
               )}
+              {hasNextPage && !found && (
+                <button type="button" disabled={isFetchingNextPage} onClick={() => void fetchNextPage()}>
+                  Search further
+                </button>
+              )}
               {chosen.length > 0 && (
                 <>
                   <b>{chosen.length} selected</b>
@@ -345,7 +362,7 @@ export function List<Row>(list: ListOf<Row>) {
             </div>
             {settled.length === 0 ? (
               <div className="empty">
-                <p>{filtered ? 'Nothing matches these filters.' : nothing}</p>
+                <p>{hasNextPage ? 'Nothing found yet.' : filtered ? 'Nothing matches these filters.' : nothing}</p>
                 {filtered && (
                   <button type="button" onClick={() => change({})}>
                     Clear filters

@@ -47,11 +47,14 @@ comment on function app.expire_audit(integer) is 'Deletes audit entries whose re
 create function app.expire_events(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   -- A tenant's events are read in the order of their ids, which is nearly that of their times: the oldest come first.
+  -- Its first event shows whether the others have to be read.
   with gone as (
     delete from public.session_events where id in (select e.id from public.tenants t
       cross join lateral (select x.id, x.created_at from public.session_events x where x.tenant_id = t.id
         order by x.id limit p_limit) e
-      where e.created_at < clock_timestamp() - make_interval(days => t.event_days) limit p_limit) returning 1)
+      where (select x.created_at from public.session_events x where x.tenant_id = t.id order by x.id limit 1)
+          < clock_timestamp() - make_interval(days => t.event_days)
+        and e.created_at < clock_timestamp() - make_interval(days => t.event_days) limit p_limit) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_events(integer) is 'Deletes events whose retention time is over.';

@@ -1,3 +1,4 @@
+import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { FastifyInstance } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { z } from 'zod';
@@ -29,20 +30,42 @@ export interface Page {
 }
 
 const maxRows = 200;
+/** For this long, a page that is not full is searched further. Each reading looks through a limited number of rows. */
+const searchMs = 200;
 const pageQuery = z.object({
   limit: z.coerce.number().int().min(1).max(maxRows).default(50),
   cursor: z.string().optional(),
 });
+
+type Monotonic = Pick<Clock, 'monotonicMs'>;
+
+async function search<Filter extends object, Place, Row extends object>(
+  list: List<Filter, Place, Row>,
+  filter: Filter,
+  after: Place | undefined,
+  limit: number,
+  clock: Monotonic,
+): ReturnType<typeof list.read> {
+  const startedMs = clock.monotonicMs();
+  const found = await list.read(filter, after, limit);
+  while (found.searchedTo !== undefined && clock.monotonicMs() - startedMs < searchMs) {
+    const { rows, searchedTo } = await list.read(filter, found.searchedTo, limit - found.rows.length);
+    found.rows.push(...rows);
+    found.searchedTo = searchedTo;
+  }
+  return found;
+}
 
 /** Reads one page. Throws AppError invalid_cursor. */
 async function pageOf<Filter extends object, Place, Row extends object>(
   list: List<Filter, Place, Row>,
   filter: Filter,
   { limit, cursor }: z.output<typeof pageQuery>,
+  clock: Monotonic,
 ): Promise<Page> {
   const name = `ops/${list.name}?${JSON.stringify(filter)}`;
   const after = cursor === undefined ? undefined : decodeCursor(cursor, list.place, name);
-  const { rows, searchedTo } = await list.read(filter, after, limit + 1);
+  const { rows, searchedTo } = await search(list, filter, after, limit + 1, clock);
   const shown = rows.slice(0, limit);
   const last = rows.length > limit ? shown.at(-1) : undefined;
   const next = last === undefined ? searchedTo : list.placeOf(last);
@@ -57,6 +80,7 @@ async function pageOf<Filter extends object, Place, Row extends object>(
 export function addList<Filter extends object, Place, Row extends object>(
   app: FastifyInstance,
   list: List<Filter, Place, Row>,
+  clock: Monotonic,
 ): void {
   const querystring = z.preprocess(
     (query) => ({ ...(query as object) }),
@@ -74,6 +98,6 @@ export function addList<Filter extends object, Place, Row extends object>(
   app
     .withTypeProvider<ZodTypeProvider>()
     .get(`/${list.name}`, { config: forViewers, schema: { querystring } }, async (request) =>
-      pageOf(list, request.query.filter, request.query.page),
+      pageOf(list, request.query.filter, request.query.page, clock),
     );
 }

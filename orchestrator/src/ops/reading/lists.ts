@@ -20,7 +20,7 @@ import { addList, type List } from './list.ts';
 /** The lists of the operators' API. Their pages are read by key. Each filter is one that the database can apply. */
 export interface ListsDeps {
   store: OperatorStore;
-  clock: Pick<Clock, 'now'>;
+  clock: Pick<Clock, 'now' | 'monotonicMs'>;
 }
 
 const yes = z
@@ -144,24 +144,26 @@ const deliveryFilters = z
 export const listRoutes =
   (deps: ListsDeps): FastifyPluginAsync =>
   async (app) => {
-    const { store } = deps;
-    addList(app, sessionsOf(deps));
-    addList(app, machinesOf(deps));
-    addList(app, logOf('events', eventFilters, store.events));
-    addList(app, logOf('audit', auditFilters, store.audit));
-    addList(app, {
+    const { store, clock } = deps;
+    const add = <Filter extends object, Place, Row extends object>(list: List<Filter, Place, Row>) =>
+      addList(app, list, clock);
+    add(sessionsOf(deps));
+    add(machinesOf(deps));
+    add(logOf('events', eventFilters, store.events));
+    add(logOf('audit', auditFilters, store.audit));
+    add({
       ...{ name: 'tenants', filters: tenantFilters, place: bySlug },
       placeOf: ({ slug }: { slug: string }) => ({ slug }),
       read: async (filter, after, limit) => ({ rows: await store.tenants(filter, after?.slug, limit) }),
       show: (row) => row,
     });
-    addList(app, {
+    add({
       ...{ name: 'work', filters: workFilters, place: workPlace },
       placeOf: ({ due_at: at, key }: { due_at: string; key: string }) => ({ at, key }),
       read: async (filter, after, limit) => ({ rows: await store.work(filter, after, limit) }),
       show: (row) => row,
     });
-    addList(app, {
+    add({
       ...{ name: 'deliveries', filters: deliveryFilters, place: byTime },
       placeOf: ({ created_at: at, id }: { created_at: string; id: string }) => ({ at, id }),
       read: async (filter, after, limit) => pageIn(byTime, await store.deliveries(filter, after, limit)),
