@@ -2809,18 +2809,20 @@ comment on function public.pool_facts(bigint, bigint) is
   'hot apart) and the due sessions. stale: of another image, or a hot machine older than p_hot_life_ms.';
 grant execute on function public.pool_facts(bigint, bigint) to orchestrator;
 
+-- Planned with the window's own value: a guess would read all sessions that ever were.
 create function public.pool_demand(p_window_ms bigint) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'region', x.region,
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+begin
+  return (select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'region', x.region,
     'per_second', x.per_second)), '[]') from (
     select s.tenant_id, s.regions[1] as region,
       sum(exp(-extract(epoch from clock_timestamp() - s.created_at) * 1000 / p_window_ms)) * 1000 / p_window_ms
         as per_second
     from public.pool_policies p join public.interview_sessions s on s.tenant_id = p.tenant_id
       and s.regions[1] = p.region
-    where s.created_at > clock_timestamp() - app.interval_ms(3 * p_window_ms) and s.scheduled_at is null group by 1,
-      2) x
-$$;
+    where s.created_at > now() - app.interval_ms(3 * p_window_ms) and s.scheduled_at is null group by 1,
+      2) x);
+end $$;
 comment on function public.pool_demand(bigint) is
   'Returns for each pool how many unscheduled sessions per second it gets, as an exponentially decaying mean over '
   'the window; called by the pool planner.';
@@ -4122,9 +4124,7 @@ begin
   if not app.on_duty(p_duty, p_fence) then return '[]'; end if;
   for v_id in select s.id from public.interview_sessions s where s.state_rank >= app.rank_of('provisioning')
     and s.state_rank < app.rank_of('ended')
-      and exists (select from public.machines m where m.session_id = s.id)
-      and not exists (select from public.machines m where m.session_id = s.id
-        and m.life_rank < app.life_rank_of('draining'))
+      and (select min(m.life_rank) from public.machines m where m.session_id = s.id) >= app.life_rank_of('draining')
     order by s.id for update skip locked loop
     v_result := app.settle_session(v_id, p_next);
     if v_result ->> 'kind' <> 'nothing' then
@@ -5925,6 +5925,8 @@ comment on function public.change_position(uuid, uuid, jsonb, timestamptz) is
 grant execute on function public.change_position(uuid, uuid, jsonb, timestamptz) to orchestrator;
 
 -- ── schemas/people/retention.sql ──
+-- Ages are compared with now(): it is stable, so an index can be searched for it; clock_timestamp() is not.
+
 create function app.expire_transcripts(p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
 declare
@@ -5933,7 +5935,7 @@ declare
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
     where t.transcript_days is not null and x.state_rank >= app.rank_of('ended') and x.transcript_erased_at is null
-      and x.completed_at < clock_timestamp() - make_interval(days => t.transcript_days)
+      and x.completed_at < now() - make_interval(days => t.transcript_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_transcript(s.id);
     v_count := v_count + 1;
@@ -5950,7 +5952,7 @@ declare
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
     where t.video_days is not null and x.state_rank >= app.rank_of('ended') and x.video_erased_at is null
-      and x.completed_at < clock_timestamp() - make_interval(days => t.video_days)
+      and x.completed_at < now() - make_interval(days => t.video_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_video(s.id, 'retention');
     v_count := v_count + 1;
@@ -5962,11 +5964,11 @@ comment on function app.expire_videos(integer) is 'Moves recordings whose retent
 create function app.expire_audit(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
-    delete from public.audit_log where id in (select a.id from public.tenants t
+    delete from public.audit_log where id = any (array(select a.id from public.tenants t
       cross join lateral (select x.id from public.audit_log x where x.tenant_id = t.id
-        and x.created_at < clock_timestamp() - make_interval(days => t.audit_days)
+        and x.created_at < now() - make_interval(days => t.audit_days)
         order by x.created_at limit p_limit) a
-      where t.audit_days is not null limit p_limit) returning 1)
+      where t.audit_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_audit(integer) is 'Deletes audit entries whose retention time is over.';
@@ -5974,11 +5976,14 @@ comment on function app.expire_audit(integer) is 'Deletes audit entries whose re
 create function app.expire_events(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   -- A tenant's events are read in the order of their ids, which is nearly that of their times: the oldest come first.
+  -- Its first event shows whether the others have to be read.
   with gone as (
-    delete from public.session_events where id in (select e.id from public.tenants t
+    delete from public.session_events where id = any (array(select e.id from public.tenants t
       cross join lateral (select x.id, x.created_at from public.session_events x where x.tenant_id = t.id
         order by x.id limit p_limit) e
-      where e.created_at < clock_timestamp() - make_interval(days => t.event_days) limit p_limit) returning 1)
+      where (select x.created_at from public.session_events x where x.tenant_id = t.id order by x.id limit 1)
+          < now() - make_interval(days => t.event_days)
+        and e.created_at < now() - make_interval(days => t.event_days) limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_events(integer) is 'Deletes events whose retention time is over.';
@@ -5986,11 +5991,11 @@ comment on function app.expire_events(integer) is 'Deletes events whose retentio
 create function app.expire_deliveries(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
-    delete from public.webhook_deliveries where id in (select d.id from public.webhook_endpoints e
+    delete from public.webhook_deliveries where id = any (array(select d.id from public.webhook_endpoints e
       cross join lateral (select x.id from public.webhook_deliveries x where x.endpoint_id = e.id
-        and x.created_at < clock_timestamp() - interval '30 days' and (x.status <> 'pending' or not e.enabled)
+        and x.created_at < now() - interval '30 days' and (x.status <> 'pending' or not e.enabled)
         order by x.created_at limit p_limit) d
-      limit p_limit) returning 1)
+      limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_deliveries(integer) is
@@ -5999,11 +6004,11 @@ comment on function app.expire_deliveries(integer) is
 create function app.expire_usage(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
-    delete from public.machine_usage where machine_id in (select u.machine_id from public.tenants t
+    delete from public.machine_usage where machine_id = any (array(select u.machine_id from public.tenants t
       cross join lateral (select x.machine_id from public.machine_usage x where x.tenant_id = t.id
-        and x.recorded_at < clock_timestamp() - make_interval(days => t.usage_days)
+        and x.recorded_at < now() - make_interval(days => t.usage_days)
         order by x.recorded_at limit p_limit) u
-      where t.usage_days is not null limit p_limit) returning 1)
+      where t.usage_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over.';
@@ -6013,7 +6018,7 @@ language sql volatile set search_path = '' as $$
   -- A limit that is full again needs no row: the next request creates it.
   with gone as (
     delete from public.rate_limits where scope in (
-      select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
+      select scope from public.rate_limits where next_at < now() - interval '1 hour'
         limit p_limit for update skip locked) returning 1)
   select count(*)::integer from gone
 $$;
@@ -7702,7 +7707,7 @@ declare
   v_count integer;
 begin
   delete from public.idempotency_keys where (scope, key) in (
-    select scope, key from public.idempotency_keys where created_at < clock_timestamp() - app.idempotency_life()
+    select scope, key from public.idempotency_keys where created_at < now() - app.idempotency_life()
       order by created_at limit p_limit for update skip locked);
   get diagnostics v_count = row_count;
   return v_count;
@@ -8377,8 +8382,10 @@ declare
   v_admitted jsonb;
   v_results jsonb[] := '{}';
 begin
-  v_late := array(select id from public.interview_sessions where queue_deadline_at < clock_timestamp() order by id
-    limit p_limit for update skip locked);
+  -- Two steps: in one, the planner may look for them in the order of all ids.
+  v_late := array(select id from public.interview_sessions where queue_deadline_at < now() limit p_limit);
+  v_late := array(select id from public.interview_sessions where id = any (v_late) and queue_deadline_at < now()
+    order by id for update skip locked);
   v_tenants := array(select distinct s.tenant_id from public.interview_sessions s
     join public.tenants t on t.id = s.tenant_id and t.status = 'active'
     join public.tenant_counters c on c.tenant_id = s.tenant_id and c.live_sessions < t.max_live_sessions

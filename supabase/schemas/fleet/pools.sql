@@ -94,18 +94,20 @@ comment on function public.pool_facts(bigint, bigint) is
   'hot apart) and the due sessions. stale: of another image, or a hot machine older than p_hot_life_ms.';
 grant execute on function public.pool_facts(bigint, bigint) to orchestrator;
 
+-- Planned with the window's own value: a guess would read all sessions that ever were.
 create function public.pool_demand(p_window_ms bigint) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'region', x.region,
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+begin
+  return (select coalesce(jsonb_agg(jsonb_build_object('tenant_id', x.tenant_id, 'region', x.region,
     'per_second', x.per_second)), '[]') from (
     select s.tenant_id, s.regions[1] as region,
       sum(exp(-extract(epoch from clock_timestamp() - s.created_at) * 1000 / p_window_ms)) * 1000 / p_window_ms
         as per_second
     from public.pool_policies p join public.interview_sessions s on s.tenant_id = p.tenant_id
       and s.regions[1] = p.region
-    where s.created_at > clock_timestamp() - app.interval_ms(3 * p_window_ms) and s.scheduled_at is null group by 1,
-      2) x
-$$;
+    where s.created_at > now() - app.interval_ms(3 * p_window_ms) and s.scheduled_at is null group by 1,
+      2) x);
+end $$;
 comment on function public.pool_demand(bigint) is
   'Returns for each pool how many unscheduled sessions per second it gets, as an exponentially decaying mean over '
   'the window; called by the pool planner.';

@@ -253,9 +253,7 @@ begin
   if not app.on_duty(p_duty, p_fence) then return '[]'; end if;
   for v_id in select s.id from public.interview_sessions s where s.state_rank >= app.rank_of('provisioning')
     and s.state_rank < app.rank_of('ended')
-      and exists (select from public.machines m where m.session_id = s.id)
-      and not exists (select from public.machines m where m.session_id = s.id
-        and m.life_rank < app.life_rank_of('draining'))
+      and (select min(m.life_rank) from public.machines m where m.session_id = s.id) >= app.life_rank_of('draining')
     order by s.id for update skip locked loop
     v_result := app.settle_session(v_id, p_next);
     if v_result ->> 'kind' <> 'nothing' then

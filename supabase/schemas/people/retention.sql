@@ -1,3 +1,5 @@
+-- Ages are compared with now(): it is stable, so an index can be searched for it; clock_timestamp() is not.
+
 create function app.expire_transcripts(p_limit integer) returns integer
 language plpgsql set search_path = '' as $$
 declare
@@ -6,7 +8,7 @@ declare
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
     where t.transcript_days is not null and x.state_rank >= app.rank_of('ended') and x.transcript_erased_at is null
-      and x.completed_at < clock_timestamp() - make_interval(days => t.transcript_days)
+      and x.completed_at < now() - make_interval(days => t.transcript_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_transcript(s.id);
     v_count := v_count + 1;
@@ -23,7 +25,7 @@ declare
 begin
   for s in select x.id from public.tenants t join public.interview_sessions x on x.tenant_id = t.id
     where t.video_days is not null and x.state_rank >= app.rank_of('ended') and x.video_erased_at is null
-      and x.completed_at < clock_timestamp() - make_interval(days => t.video_days)
+      and x.completed_at < now() - make_interval(days => t.video_days)
     order by x.completed_at limit p_limit for update of x skip locked loop
     perform app.erase_video(s.id, 'retention');
     v_count := v_count + 1;
@@ -35,11 +37,11 @@ comment on function app.expire_videos(integer) is 'Moves recordings whose retent
 create function app.expire_audit(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
-    delete from public.audit_log where id in (select a.id from public.tenants t
+    delete from public.audit_log where id = any (array(select a.id from public.tenants t
       cross join lateral (select x.id from public.audit_log x where x.tenant_id = t.id
-        and x.created_at < clock_timestamp() - make_interval(days => t.audit_days)
+        and x.created_at < now() - make_interval(days => t.audit_days)
         order by x.created_at limit p_limit) a
-      where t.audit_days is not null limit p_limit) returning 1)
+      where t.audit_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_audit(integer) is 'Deletes audit entries whose retention time is over.';
@@ -49,12 +51,12 @@ language sql volatile set search_path = '' as $$
   -- A tenant's events are read in the order of their ids, which is nearly that of their times: the oldest come first.
   -- Its first event shows whether the others have to be read.
   with gone as (
-    delete from public.session_events where id in (select e.id from public.tenants t
+    delete from public.session_events where id = any (array(select e.id from public.tenants t
       cross join lateral (select x.id, x.created_at from public.session_events x where x.tenant_id = t.id
         order by x.id limit p_limit) e
       where (select x.created_at from public.session_events x where x.tenant_id = t.id order by x.id limit 1)
-          < clock_timestamp() - make_interval(days => t.event_days)
-        and e.created_at < clock_timestamp() - make_interval(days => t.event_days) limit p_limit) returning 1)
+          < now() - make_interval(days => t.event_days)
+        and e.created_at < now() - make_interval(days => t.event_days) limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_events(integer) is 'Deletes events whose retention time is over.';
@@ -62,11 +64,11 @@ comment on function app.expire_events(integer) is 'Deletes events whose retentio
 create function app.expire_deliveries(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
-    delete from public.webhook_deliveries where id in (select d.id from public.webhook_endpoints e
+    delete from public.webhook_deliveries where id = any (array(select d.id from public.webhook_endpoints e
       cross join lateral (select x.id from public.webhook_deliveries x where x.endpoint_id = e.id
-        and x.created_at < clock_timestamp() - interval '30 days' and (x.status <> 'pending' or not e.enabled)
+        and x.created_at < now() - interval '30 days' and (x.status <> 'pending' or not e.enabled)
         order by x.created_at limit p_limit) d
-      limit p_limit) returning 1)
+      limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_deliveries(integer) is
@@ -75,11 +77,11 @@ comment on function app.expire_deliveries(integer) is
 create function app.expire_usage(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   with gone as (
-    delete from public.machine_usage where machine_id in (select u.machine_id from public.tenants t
+    delete from public.machine_usage where machine_id = any (array(select u.machine_id from public.tenants t
       cross join lateral (select x.machine_id from public.machine_usage x where x.tenant_id = t.id
-        and x.recorded_at < clock_timestamp() - make_interval(days => t.usage_days)
+        and x.recorded_at < now() - make_interval(days => t.usage_days)
         order by x.recorded_at limit p_limit) u
-      where t.usage_days is not null limit p_limit) returning 1)
+      where t.usage_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over.';
@@ -89,7 +91,7 @@ language sql volatile set search_path = '' as $$
   -- A limit that is full again needs no row: the next request creates it.
   with gone as (
     delete from public.rate_limits where scope in (
-      select scope from public.rate_limits where next_at < clock_timestamp() - interval '1 hour'
+      select scope from public.rate_limits where next_at < now() - interval '1 hour'
         limit p_limit for update skip locked) returning 1)
   select count(*)::integer from gone
 $$;

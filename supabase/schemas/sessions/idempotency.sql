@@ -98,7 +98,7 @@ declare
   v_count integer;
 begin
   delete from public.idempotency_keys where (scope, key) in (
-    select scope, key from public.idempotency_keys where created_at < clock_timestamp() - app.idempotency_life()
+    select scope, key from public.idempotency_keys where created_at < now() - app.idempotency_life()
       order by created_at limit p_limit for update skip locked);
   get diagnostics v_count = row_count;
   return v_count;

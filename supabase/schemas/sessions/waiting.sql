@@ -101,8 +101,10 @@ declare
   v_admitted jsonb;
   v_results jsonb[] := '{}';
 begin
-  v_late := array(select id from public.interview_sessions where queue_deadline_at < clock_timestamp() order by id
-    limit p_limit for update skip locked);
+  -- Two steps: in one, the planner may look for them in the order of all ids.
+  v_late := array(select id from public.interview_sessions where queue_deadline_at < now() limit p_limit);
+  v_late := array(select id from public.interview_sessions where id = any (v_late) and queue_deadline_at < now()
+    order by id for update skip locked);
   v_tenants := array(select distinct s.tenant_id from public.interview_sessions s
     join public.tenants t on t.id = s.tenant_id and t.status = 'active'
     join public.tenant_counters c on c.tenant_id = s.tenant_id and c.live_sessions < t.max_live_sessions
