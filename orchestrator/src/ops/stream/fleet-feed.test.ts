@@ -63,7 +63,7 @@ function make() {
   const watch = (cursor?: number, wants: Partial<FleetWatcher['wants']> = {}, session?: string) => {
     const got = { ids: [] as number[], cursor: cursor ?? 0, changed: [] as string[], overviews: 0, gaps: 0 };
     const stop = feed.watch(cursor, {
-      wants: { overview: false, rows: false, ...wants },
+      wants: { events: true, overview: false, rows: false, ...wants },
       session,
       onEvents: (events, to) => {
         got.ids.push(...events.map(({ id }) => id));

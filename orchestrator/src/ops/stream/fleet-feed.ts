@@ -22,7 +22,7 @@ export interface FleetFeed {
 }
 
 export interface FleetWatcher {
-  wants: { overview: boolean; rows: boolean };
+  wants: { events: boolean; overview: boolean; rows: boolean };
   /** The only session whose events it wants. It gets all of them, also when others are left out. */
   session?: string | undefined;
   /** @param cursor where a stream can be continued after these events */

@@ -101,7 +101,7 @@ export function streamRoutes({ access, feed, clock, deployment, stopping }: Stre
       return mine;
     };
     return feed.watch(after, {
-      wants: { overview: wants('overview'), rows: wants('sessions') || wants('machines') },
+      wants: { events: wants('events'), overview: wants('overview'), rows: wants('sessions') || wants('machines') },
       session: wanted.session,
       onEvents: (events, cursor) => {
         if (!wants('events')) return;
