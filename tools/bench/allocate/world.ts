@@ -65,7 +65,8 @@ export async function createAllocateWorld(stack: Stack, image: string, flyToken:
     },
     addMachines: async (count) => {
       await db.query(
-        "insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', $2, $2)",
+        `insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', $2, $2)
+           on conflict (tenant_id, region) do update set floor = $2, ceiling = $2`,
         [tenant.id, count],
       );
       for (let done = 0; done < count; ) {
