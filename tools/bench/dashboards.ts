@@ -22,7 +22,7 @@ const pairs = 6;
 const measureMs = 5_000;
 const warmUpMs = 1_000;
 /** For one run. The machines have no socket each, so that the limit of open files does not matter. */
-const standby = 5_000;
+const standby = 8_000;
 /** Launches that are under way when a run ends. */
 const settleMs = 1_000;
 const scrapeMs = 5_000;
