@@ -116,9 +116,11 @@ grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bi
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns jsonb
-language sql stable security definer set search_path = '' as $$
+-- Planned with the call's own apps: otherwise each call would read the machines of all apps.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+begin
   -- state_ms: a standby machine may have waited for hours, so its time counts from the assignment to its session.
-  select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
+  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
     'serves', s.machine_id = m.id, 'hot', m.hot,
@@ -134,8 +136,8 @@ language sql stable security definer set search_path = '' as $$
     'host_bad_ms', floor(extract(epoch from clock_timestamp() - m.host_bad_since) * 1000),
     'absent_ms', floor(extract(epoch from clock_timestamp() - m.first_absent_at) * 1000))), '[]')
   from public.machines m left join public.interview_sessions s on s.id = m.session_id
-  where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps))
-$$;
+  where m.state <> 'destroyed' and (p_apps is null or m.app_name = any (p_apps)));
+end $$;
 comment on function public.machines_alive(text[]) is
   'Lists all machines of these apps that may exist at Fly, with the facts by which the reconciler and the reaper, '
   'who call it, judge them.';
