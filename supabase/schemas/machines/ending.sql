@@ -115,12 +115,14 @@ comment on function public.record_machine_gone(uuid, text, jsonb, text, bigint, 
 grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bigint, integer, boolean, text)
   to orchestrator;
 
-create function public.machines_alive(p_apps text[] default null) returns jsonb
--- Planned with the call's own apps: otherwise each call would read the machines of all apps.
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+create function public.machines_alive(p_apps text[] default null) returns json
+-- Planned with the call's own apps: otherwise each call would read the machines of all apps. Sessions are looked up one by
+-- one: a hash join would read all that ever were.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
+  set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
   -- state_ms: a standby machine may have waited for hours, so its time counts from the assignment to its session.
-  return (select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
+  return (select coalesce(json_agg(json_build_object('machine_id', m.id, 'name', m.name, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id,
     'state', m.state, 'reason', m.reason, 'epoch', m.epoch, 'session_id', m.session_id, 'session_rank', s.state_rank,
     'serves', s.machine_id = m.id, 'hot', m.hot,
