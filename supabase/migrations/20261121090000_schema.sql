@@ -3688,8 +3688,8 @@ grant execute on function public.record_machine_gone(uuid, text, jsonb, text, bi
   to orchestrator;
 
 create function public.machines_alive(p_apps text[] default null) returns json
--- Planned with the call's own apps: otherwise each call would read the machines of all apps. Sessions are looked up one by
--- one: a hash join would read all that ever were.
+-- Planned with the call's own apps: otherwise each call would read the machines of all apps. Sessions are looked up one
+-- by one: a hash join would read all that ever were.
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
   set enable_hashjoin = off set enable_mergejoin = off as $$
 begin
