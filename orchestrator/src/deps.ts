@@ -47,7 +47,6 @@ import {
 } from './ops/metrics/measured.ts';
 import { createMetrics, type Metrics } from './ops/metrics/metrics.ts';
 import { readOverview } from './ops/reading/documents.ts';
-import { createSharedReading } from './ops/reading/shared-reading.ts';
 import { createFleetFeed } from './ops/stream/fleet-feed.ts';
 import { createRetention } from './people/retention.ts';
 import { createRegionHealth } from './regions/health.ts';
@@ -78,8 +77,6 @@ export interface Outside {
 }
 
 const version = '0.1.0';
-/** For this long, operators who read the overview share one reading. */
-const overviewFreshMs = 1_000;
 /** Time between two readings of the fleet's gauges, ms. */
 const gaugesMs = 5_000;
 /** The same without a listener: often enough that each time collects all tallies. */
@@ -360,10 +357,9 @@ function operatorApiOf(
   const { deploymentId: deployment_id, publicUrl: public_url } = config;
   const store = createOperatorStore(database);
   const rates = { guest: config.fly.guest };
-  const overview = createSharedReading(() => readOverview({ store, rates }), { clock, freshMs: overviewFreshMs });
-  const feed = createFleetFeed({ store, readOverview: overview, clock, logger });
+  const feed = createFleetFeed({ store, readOverview: () => readOverview({ store, rates }), clock, logger });
   return {
-    ...{ clock, audit, fly, onChange, refreshDrains, store, rates, overview, feed, stopping },
+    ...{ clock, audit, fly, onChange, refreshDrains, store, rates, feed, stopping },
     access: createOperatorAccess({
       ...{ operators, vault, limits, noteRefusal, clock },
       signOn: config.signOn && createSignOn(config.signOn, { clock }),

@@ -22,8 +22,6 @@ export interface DocumentsDeps {
   store: OperatorStore;
   phases: PhasesStore;
   pool: Pick<PoolStore, 'facts'>;
-  /** Shared by all who read it at the same time. */
-  overview: () => ReturnType<typeof readOverview>;
   audit: RecordAudit;
   clock: Pick<Clock, 'now'>;
   rates: Rates;
@@ -62,7 +60,7 @@ export function documentRoutes(deps: DocumentsDeps): FastifyPluginAsyncZod {
       const { actor, role } = access.of(request);
       return { name: actor.slice(actor.indexOf(':') + 1), role, ...deps.deployment, now: new Date(clock.now()) };
     });
-    app.get('/overview', { config: forViewers }, async () => deps.overview());
+    app.get('/overview', { config: forViewers }, async () => readOverview(deps));
     app.get('/regions', { config: forViewers }, async () => ({ data: await store.regions() }));
     app.get('/brake', { config: forViewers }, async () => ({ data: await store.brake() }));
     const poolQuery = z.strictObject({ tenant: uuid.optional(), region: regionCode.optional() });
