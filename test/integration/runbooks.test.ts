@@ -76,13 +76,8 @@ async function run(line: string, values: Record<string, string>) {
   return { line, code, out: out.join('\n') };
 }
 
-const files = readdirSync(dir).filter((file) => commandsOf(file).length > 0);
-
-test('most runbooks have commands', () => {
-  expect(files.length).toBeGreaterThanOrEqual(9);
-});
-
-test.each(files)('the commands of %s do what they say', async (file) => {
+test.each(readdirSync(dir))('the commands of %s do what they say', async (file) => {
+  expect(commandsOf(file)).not.toEqual([]);
   const values = await seed();
   for (const line of commandsOf(file)) {
     const { code, out } = await run(line, values);
