@@ -19,6 +19,8 @@ export interface DashboardWorld {
   url: string;
   tokens: Record<'viewer' | 'operator' | 'admin', string>;
   fleet: Fleet;
+  /** A page in a browser context of its own, where nobody is signed in. */
+  newPage(): Promise<Page>;
   /** A page in a browser context of its own, signed in. @param at default: the overview */
   open(role: 'viewer' | 'operator' | 'admin', at?: string): Promise<Page>;
   /** Stops the listener and cuts its connections, as when the orchestrator is replaced. */
@@ -137,13 +139,26 @@ async function seedFleet(world: ApiWorld, tenant: SeededTenant): Promise<Fleet> 
   return rows[0] as Fleet;
 }
 
-export async function startDashboard(): Promise<DashboardWorld> {
+type State = Awaited<ReturnType<BrowserContext['storageState']>>;
+
+export interface DashboardOptions {
+  /** Default: any. */
+  port?: number;
+  /** Variables of the orchestrator beside those of the dashboard. */
+  environment?: Record<string, string>;
+}
+
+export async function startDashboard({
+  port: wanted = 0,
+  environment,
+}: DashboardOptions = {}): Promise<DashboardWorld> {
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-dashboard-'));
   const tokens = Object.fromEntries(
     ['viewer', 'operator', 'admin'].map((role) => [role, `gr_op_${randomBytes(32).toString('hex')}`]),
   ) as DashboardWorld['tokens'];
   const [world] = await Promise.all([
     startApiWorld({
+      ...environment,
       DASHBOARD_DIR: dir,
       OPERATOR_TOKENS: Object.entries(tokens)
         .map(([role, token]) => `${role}-kim:${role}:${hashOf(token)}`)
@@ -156,7 +171,7 @@ export async function startDashboard(): Promise<DashboardWorld> {
   const app = await buildOpsApp(world.deps);
   const server = createServer(app.routing);
   const listen = (port: number) => new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  await listen(0);
+  await listen(wanted);
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   const browser: Browser = await chromium.launch({
@@ -164,17 +179,21 @@ export async function startDashboard(): Promise<DashboardWorld> {
     headless: true,
     args: browserArguments,
   });
+  const newPage = async (storageState?: State) => {
+    const context = await browser.newContext({ timezoneId: 'UTC', ...(storageState ? { storageState } : {}) });
+    const page = await context.newPage();
+    // No test may fail because the machine is slow.
+    page.setDefaultTimeout(120_000);
+    return page;
+  };
   /** The cookies of each role, so that it signs in once. */
-  const kept = new Map<string, Awaited<ReturnType<BrowserContext['storageState']>>>();
+  const kept = new Map<string, State>();
   return {
     ...{ world, tenant, url, tokens, fleet },
+    newPage: () => newPage(),
     open: async (role, at = '/') => {
       const storageState = kept.get(role);
-      const page = await (
-        await browser.newContext({ timezoneId: 'UTC', ...(storageState ? { storageState } : {}) })
-      ).newPage();
-      // No test may fail because the machine is slow.
-      page.setDefaultTimeout(120_000);
+      const page = await newPage(storageState);
       await page.goto(`${url}${at}`);
       if (!storageState) {
         await page.getByLabel('Operator’s token').fill(tokens[role]);
