@@ -1,6 +1,6 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { registerPressure } from './access/pressure.ts';
 import { registerRouteAccess } from './access/route-access.ts';
@@ -59,12 +59,24 @@ const requestIdOf = (given: string | string[] | undefined): string => {
   return id !== undefined && safeRequestId.test(id) ? id : newId();
 };
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Status of the answer that workers get all the time: it is logged at debug. */
+    routine?: number;
+  }
+}
+
+function levelOf({ routeOptions }: FastifyRequest, { statusCode }: FastifyReply): 'trace' | 'debug' | 'info' {
+  if (routeOptions.logLevel === 'silent') return 'trace';
+  return routeOptions.config?.routine === statusCode ? 'debug' : 'info';
+}
+
 function registerLogging(app: FastifyInstance, { logger, metrics }: Deps): void {
   app.addHook('onResponse', async (request, reply) => {
     const { method, url: route = 'unknown' } = request.routeOptions;
     const status = `${Math.floor(reply.statusCode / 100)}xx`;
     metrics.http.observe({ method: [method].flat()[0] ?? 'unknown', route, status }, reply.elapsedTime / 1_000);
-    const level = request.routeOptions.logLevel === 'silent' ? 'trace' : 'info';
+    const level = levelOf(request, reply);
     logger[level](
       {
         request_id: request.id,

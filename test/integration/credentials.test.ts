@@ -210,7 +210,8 @@ describe('revoked at one orchestrator, used and open at another', () => {
     expect(await new Promise((resolve) => socket.once('close', resolve))).toBe(4410);
   });
 
-  test('a worker token whose session went to another machine', async () => {
+  /** A session on a machine, and the token of its worker. */
+  async function served(): Promise<{ session_id: string; token: string }> {
     const { session_id } = await create();
     const machineId = randomUUID();
     await one.db.query(
@@ -224,12 +225,30 @@ describe('revoked at one orchestrator, used and open at another', () => {
     ]);
     const claims = { session_id, tenant_id: acme.id, machine_id: machineId, epoch: 1 };
     const { token } = await one.deps.databaseTokens.mintWorker({ role: 'session_worker', ...claims } as never);
-    const beat = () =>
-      other.send('/worker/v1/heartbeat', {
-        method: 'POST',
-        as: token,
-        body: { presence: 'absent', unsaved_entries: 0 },
-      });
+    return { session_id, token };
+  }
+  const heartbeat = (token: string) =>
+    other.send('/worker/v1/heartbeat', {
+      method: 'POST',
+      as: token,
+      body: { presence: 'absent', unsaved_entries: 0 },
+    });
+
+  test('a heartbeat, which comes every few seconds, writes a line at debug, and a refused one at info', async () => {
+    const { token } = await served();
+    const levels = async (as: string) => {
+      const before = one.lines.length;
+      await heartbeat(as);
+      const lines = one.lines.slice(before).filter((line) => line.includes('/worker/v1/heartbeat'));
+      return lines.map((line) => (JSON.parse(line) as { level: string }).level);
+    };
+    expect(await levels(token)).toEqual(['debug']);
+    expect(await levels(`${token}x`)).toEqual(['info']);
+  });
+
+  test('a worker token whose session went to another machine', async () => {
+    const { session_id, token } = await served();
+    const beat = () => heartbeat(token);
     expect((await beat()).json.directive.kind).toBe('continue');
     await one.db.query('update public.interview_sessions set epoch = 2, machine_id = null where id = $1', [session_id]);
     expect((await beat()).json.directive.kind).toBe('fenced');

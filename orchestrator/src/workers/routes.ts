@@ -135,7 +135,12 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
   return async (app) => {
     app.post(
       '/claim',
-      { ...claiming, schema: { body: claimRequest, response: { 200: claimResponse, 202: claimPending } } },
+      // 202: a hot worker goes on waiting for a session.
+      {
+        ...claiming,
+        config: { ...vital, routine: 202 },
+        schema: { body: claimRequest, response: { 200: claimResponse, 202: claimPending } },
+      },
       async (request, reply) => {
         const identity = machinesKnown.get(request) as MachineIdentity;
         crashPoint('claim.asked');
@@ -177,7 +182,11 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
 
     app.post(
       '/heartbeat',
-      { ...working, schema: { body: heartbeatRequest, response: { 200: heartbeatResponse } } },
+      {
+        ...working,
+        config: { ...vital, routine: 200 },
+        schema: { body: heartbeatRequest, response: { 200: heartbeatResponse } },
+      },
       async (request) => {
         const worker = workerKnown(request);
         const directive = await heartbeats.record({
