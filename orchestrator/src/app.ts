@@ -71,7 +71,7 @@ function levelOf({ routeOptions }: FastifyRequest, { statusCode }: FastifyReply)
   return routeOptions.config?.routine === statusCode ? 'debug' : 'info';
 }
 
-function registerLogging(app: FastifyInstance, { logger, metrics }: Deps): void {
+function registerLogging(app: FastifyInstance, { logger, metrics, requestTracing }: Deps): void {
   app.addHook('onResponse', async (request, reply) => {
     const { method, url: route = 'unknown' } = request.routeOptions;
     const status = `${Math.floor(reply.statusCode / 100)}xx`;
@@ -80,6 +80,7 @@ function registerLogging(app: FastifyInstance, { logger, metrics }: Deps): void 
     logger[level](
       {
         request_id: request.id,
+        ...requestTracing.fields(request),
         method: request.method,
         path: request.routeOptions.url,
         status_code: reply.statusCode,
@@ -175,6 +176,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerMalformed(app);
   registerUnknownRoutes(app);
   await registerHardening(app, { publicUrl: deps.config.publicUrl, origins: deps.door.origins });
+  deps.requestTracing.register(app);
   registerHeaders(app, deps);
   registerRateLimitHeaders(app, deps);
   registerLogging(app, deps);

@@ -89,6 +89,29 @@ export const groupRoles = z.string().transform((value, context): ReadonlyMap<str
   return found;
 });
 
+/** HTTP headers as OpenTelemetry's variables have them: `name=value`, separated by commas, values URL-encoded. */
+export const headerList = z.string().transform((value, context): Record<string, string> => {
+  const found: Record<string, string> = {};
+  for (const entry of value.split(',').map((part) => part.trim())) {
+    const [, name, encoded] = entry.match(/^([\w-]+)=(.*)$/) ?? [];
+    const decoded = encoded === undefined ? undefined : decodeHeader(encoded);
+    if (name !== undefined && decoded !== undefined) found[name.toLowerCase()] = decoded;
+    else if (entry !== '')
+      context.addIssue({ code: 'custom', message: 'must be name=value, separated by commas, values URL-encoded' });
+  }
+  return found;
+});
+
+/** Undefined if it is not URL-encoded or cannot be a header. */
+function decodeHeader(encoded: string): string | undefined {
+  try {
+    const value = decodeURIComponent(encoded).trim();
+    return /^[\x20-\x7e]+$/.test(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** Comma-separated networks in CIDR notation. */
 export const networks = z
   .string()

@@ -17,6 +17,23 @@ test('an environment with only the required variables is read; defaults are fill
   expect(Object.isFrozen(config)).toBe(true);
 });
 
+test('traces are exported only with an endpoint, to /v1/traces below it or to their own', async () => {
+  const environment = await makeEnvironment();
+  const tracing = (changes: Record<string, string>) => readConfig({ ...environment, ...changes }).tracing;
+  const endpoint = { OTEL_EXPORTER_OTLP_ENDPOINT: 'https://collector.example:4318/' };
+  expect(tracing({})).toBeNull();
+  expect(tracing({ OTEL_EXPORTER_OTLP_HEADERS: 'a=b' })).toBeNull();
+  expect(tracing({ ...endpoint, OTEL_SDK_DISABLED: 'true' })).toBeNull();
+  expect(tracing({ ...endpoint, OTEL_EXPORTER_OTLP_HEADERS: 'Authorization=Bearer%20k, x-team=a=b' })).toEqual({
+    url: 'https://collector.example:4318/v1/traces',
+    headers: { authorization: 'Bearer k', 'x-team': 'a=b' },
+    ...{ serviceName: 'greenroom-orchestrator', sampler: 'parentbased_always_on', samplerArg: 1 },
+  });
+  expect(tracing({ ...endpoint, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'https://traces.example/in' })?.url).toBe(
+    'https://traces.example/in',
+  );
+});
+
 test('every missing variable is named at once', () => {
   const read = () => readConfig({});
   for (const name of [
@@ -47,6 +64,13 @@ const wrong: Array<[string, string, string]> = [
   ['SUPABASE_PUBLISHABLE_KEY', 'sb_secret_very-secret', 'holds a key of Supabase (secret)'],
   ['FLY_API_TOKEN', 'sk-very-secret', 'holds a key of OpenAI'],
   ['OPENAI_API_KEY', 'fo1_very-secret', 'holds a key of Fly'],
+  ['OTEL_EXPORTER_OTLP_HEADERS', 'very-secret', 'must be name=value'],
+  ['OTEL_EXPORTER_OTLP_HEADERS', 'key=very-secret%0d%0ax: y', 'must be name=value'],
+  ['OTEL_EXPORTER_OTLP_HEADERS', 'key=very-secret%', 'must be name=value'],
+  ['OTEL_EXPORTER_OTLP_ENDPOINT', 'collector:4317', 'must be an http or https URL'],
+  ['OTEL_EXPORTER_OTLP_PROTOCOL', 'grpc', 'OTEL_EXPORTER_OTLP_PROTOCOL is wrong'],
+  ['OTEL_TRACES_SAMPLER', 'sometimes', 'OTEL_TRACES_SAMPLER is wrong'],
+  ['OTEL_TRACES_SAMPLER_ARG', '2', 'OTEL_TRACES_SAMPLER_ARG is wrong'],
 ];
 
 test('the key for database tokens may not be a join key too, because its holder can mint any role', async () => {
@@ -68,7 +92,7 @@ test('.env.example lists exactly the variables that the code reads', () => {
   const file = readFileSync(path.resolve(import.meta.dirname, '../../.env.example'), 'utf8');
   const documented = [...file.matchAll(/^(?:# )?([A-Z][A-Z0-9_]+)=/gm)].map((match) => match[1] as string);
   const deadlines = Object.keys(defaultDeadlines).map(deadlineVariable);
-  const ofWorker = ['ORCHESTRATOR_URL', 'FLY_API_SOCKET'];
+  const ofWorker = ['ORCHESTRATOR_URL', 'FLY_API_SOCKET', 'TRACEPARENT'];
   expect(documented.toSorted()).toEqual([...configVariables, ...deadlines, ...ofWorker, ...cliVariables].toSorted());
 });
 

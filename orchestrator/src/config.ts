@@ -11,6 +11,7 @@ import { z } from 'zod';
 import {
   flag,
   groupRoles,
+  headerList,
   httpUrl,
   httpUrls,
   iceServers,
@@ -25,6 +26,7 @@ import {
   text,
 } from './config-values.ts';
 import { isRegion } from './regions/regions.ts';
+import { samplers, type TracingConfig } from './tracing/recorder.ts';
 
 /**
  * The settings of an orchestrator, read once from the environment. A new setting needs one line here and a
@@ -145,6 +147,17 @@ const settings = {
     /** Shared with the TURN servers (`use-auth-secret`): each session gets credentials of its own. */
     secret: ['TURN_SECRET', optional(text)],
   },
+  /** Export of traces, with OpenTelemetry's own variables. Without an endpoint: none, and its libraries are not loaded. */
+  tracing: {
+    endpoint: ['OTEL_EXPORTER_OTLP_ENDPOINT', optional(httpUrl)],
+    tracesEndpoint: ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', optional(httpUrl)],
+    headers: ['OTEL_EXPORTER_OTLP_HEADERS', headerList.default({})],
+    protocol: ['OTEL_EXPORTER_OTLP_PROTOCOL', z.enum(['http/protobuf']).default('http/protobuf')],
+    serviceName: ['OTEL_SERVICE_NAME', text.default('greenroom-orchestrator')],
+    sampler: ['OTEL_TRACES_SAMPLER', z.enum(samplers).default('parentbased_always_on')],
+    samplerArg: ['OTEL_TRACES_SAMPLER_ARG', z.coerce.number().min(0).max(1).default(1)],
+    disabled: ['OTEL_SDK_DISABLED', flag.default(false)],
+  },
   video: {
     apiKey: ['API_VIDEO_KEY', optional(text)],
     url: ['API_VIDEO_URL', httpUrl.default('https://ws.api.video')],
@@ -214,6 +227,13 @@ function signOnOf({ access: { signOn }, ops }: ValuesOf<typeof settings>) {
   };
 }
 
+/** Null without an endpoint. */
+function tracingOf({ tracing }: ValuesOf<typeof settings>): TracingConfig | null {
+  const { endpoint, tracesEndpoint, disabled, protocol: _protocol, ...rest } = tracing;
+  const url = tracesEndpoint ?? (endpoint === null ? null : `${endpoint}/v1/traces`);
+  return disabled || url === null ? null : { url, ...rest };
+}
+
 /** Reads the configuration. Throws a ConfigError that names every missing or wrong variable. */
 export function readConfig(environment: Record<string, string | undefined>) {
   const read = readSettings(settings, environment, contradictionsOf);
@@ -221,6 +241,8 @@ export function readConfig(environment: Record<string, string | undefined>) {
   return Object.freeze({
     ...read,
     signOn: signOnOf(read),
+    /** Null if traces are not exported. */
+    tracing: tracingOf(read),
     workerApiUrl: read.workerApiUrl ?? read.publicUrl,
     transcriptUploadUrl: read.transcriptUploadUrl ?? `${read.supabase.url}/functions/v1/interview-transcript`,
     fly: { ...read.fly, oidcIssuer: read.fly.oidcIssuer ?? `https://oidc.fly.io/${read.fly.org}` },

@@ -48,6 +48,8 @@ import {
 import { createMetrics, type Metrics } from './ops/metrics/metrics.ts';
 import { readOverview } from './ops/reading/documents.ts';
 import { createFleetFeed } from './ops/stream/fleet-feed.ts';
+import { createRequestTracing } from './ops/tracing/requests.ts';
+import { tracedDatabase, tracedFly, tracedMachines, tracedSessions, tracedVoice } from './ops/tracing/traced.ts';
 import { createRetention } from './people/retention.ts';
 import { createRegionHealth } from './regions/health.ts';
 import { createTicker, type Job } from './runtime/ticker.ts';
@@ -57,6 +59,9 @@ import { createBrowserTokens } from './tokens/browser-tokens.ts';
 import { createDatabaseTokens } from './tokens/database-tokens.ts';
 import { createKeyRing } from './tokens/keys.ts';
 import { createVault } from './tokens/vault.ts';
+import type { Recorder } from './tracing/recorder.ts';
+import { createScopes } from './tracing/scopes.ts';
+import { createTracing, type Tracing } from './tracing/tracing.ts';
 import { createVideo } from './video/video.ts';
 import { createHangUps } from './voice/hang-up.ts';
 import { createVoiceProvider } from './voice/provider.ts';
@@ -91,6 +96,17 @@ async function createTokens({ keys, publicUrl: issuer, deadlines }: Config, cloc
   };
 }
 
+/** Undefined if traces are not exported; then the libraries are not loaded. */
+async function createRecorder(
+  { tracing, deploymentId }: Config,
+  orchestratorId: string,
+  logger: Logger,
+): Promise<Recorder | undefined> {
+  if (tracing === null) return undefined;
+  const library = await import('./tracing/open-telemetry.ts');
+  return library.createRecorder({ ...tracing, version, deploymentId, orchestratorId, logger });
+}
+
 type OnAttempt = (intent: Intent) => void;
 
 interface StoresOptions {
@@ -98,25 +114,27 @@ interface StoresOptions {
   accessToken: () => Promise<string>;
   onAttempt: OnAttempt;
   metrics: Metrics;
+  tracing: Tracing;
+  clock: Clock;
 }
 
-function createStores(config: Config, { orchestratorId, accessToken, onAttempt, metrics }: StoresOptions) {
+function createStores(config: Config, options: StoresOptions) {
+  const { orchestratorId, accessToken, onAttempt, metrics, tracing, clock } = options;
   const { supabase, deadlines } = config;
   const connection = createConnection({
     ...{ ...supabase, accessToken, requestMs: deadlines.databaseRequestMs },
     onAnswer: (status) => metrics.database.inc({ class: status === 0 ? 'none' : `${Math.floor(status / 100)}xx` }),
+    observe: tracedDatabase(tracing),
   });
   const { leaseMs } = deadlines;
+  const machines = createMachineStore(connection.database, {
+    ...{ launch: launchParameters(config, orchestratorId), leaseMs, claimedLifeMs: claimedLifeMs(deadlines) },
+    ...{ publicUrl: config.publicUrl, version, onAttempt },
+  });
   return {
     connection,
-    sessions: measuredSessions(createSessionStore(connection.database), metrics),
-    machines: measuredMachines(
-      createMachineStore(connection.database, {
-        ...{ launch: launchParameters(config, orchestratorId), leaseMs, claimedLifeMs: claimedLifeMs(deadlines) },
-        ...{ publicUrl: config.publicUrl, version, onAttempt },
-      }),
-      metrics,
-    ),
+    sessions: tracedSessions(measuredSessions(createSessionStore(connection.database), metrics), tracing),
+    machines: tracedMachines(measuredMachines(machines, metrics), tracing, clock),
     calls: createCallStore(connection.database),
     audit: createRecordAudit(connection.database),
   };
@@ -124,13 +142,17 @@ function createStores(config: Config, { orchestratorId, accessToken, onAttempt, 
 
 /** Settings, keys, stores and clients, on which all other components depend. */
 async function createGround(config: Config, { clock = systemClock, ...outside }: Outside, onAttempt: OnAttempt) {
-  const logger = outside.logger ?? createLogger({ level: config.logLevel, component: 'orchestrator' });
+  const scopes = createScopes();
+  const logger =
+    outside.logger ?? createLogger({ level: config.logLevel, component: 'orchestrator', context: scopes.fields });
   const { deadlines } = config;
   const orchestratorId = newId();
+  const recorder = await createRecorder(config, orchestratorId, logger);
+  const tracing = createTracing({ scopes, recorder, clock });
   const metrics = createMetrics(version);
   const tokens = await createTokens(config, clock);
   const stores = createStores(config, {
-    ...{ orchestratorId, accessToken: tokens.databaseTokens.own, metrics },
+    ...{ orchestratorId, accessToken: tokens.databaseTokens.own, metrics, tracing, clock },
     onAttempt: (intent) => {
       if (intent.action === 'create') metrics.fly.limiterWait.observe({ action: 'create' }, intent.wait_ms / 1_000);
       onAttempt(intent);
@@ -138,13 +160,18 @@ async function createGround(config: Config, { clock = systemClock, ...outside }:
   });
   const { database } = stores.connection;
   const health = createRegionHealth(clock);
-  const direct = createFlyClient({ ...config.fly, requestMs: deadlines.flyRequestMs, logger });
+  const direct = createFlyClient({
+    ...config.fly,
+    requestMs: deadlines.flyRequestMs,
+    logger,
+    observe: tracedFly(tracing),
+  });
   const fly = createLimitedClient(measuredFly(direct, metrics, clock), {
     ...{ health, clock, limits: measuredLimits(createLimitStore(database), metrics) },
     maxListWaitMs: deadlines.reconcileTickMs,
   });
   const provider = createVoiceProvider({ ...config.voice, clock, requestMs: deadlines.providerRequestMs, logger });
-  const voice = measuredVoice(provider, metrics);
+  const voice = tracedVoice(measuredVoice(provider, metrics), tracing);
   return {
     config,
     deadlines,
@@ -158,12 +185,21 @@ async function createGround(config: Config, { clock = systemClock, ...outside }:
     health,
     fly,
     voice,
+    scopes,
+    recorder,
+    tracing,
+    requestTracing: createRequestTracing(scopes, recorder),
   };
 }
 type Ground = Awaited<ReturnType<typeof createGround>>;
 
 /** The components that wait for changes of sessions, and the function that notifies them. */
-function createNews({ sessions, deadlines, clock, logger }: Ground) {
+function createNews({ sessions, deadlines, scopes, logger, ...ground }: Ground) {
+  // The feeds read for all who watch, again and again: not for the request that came first.
+  const clock: Clock = {
+    ...ground.clock,
+    setTimer: (callback, delayMs) => ground.clock.setTimer(() => scopes.outside(callback), delayMs),
+  };
   const readiness = createReadiness({ routes: sessions.routes, clock, pollMs: deadlines.readinessPollMs, logger });
   const feed = createEventFeed({ events: sessions.events, clock, pollMs: deadlines.eventsPollMs, logger });
   const tenantFeed = createTenantFeed({
@@ -320,7 +356,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     addressKey: addressKeyOf(config.keys.credentials),
     create: {
       ...{ sessions, deadlines, orchestratorId, health, clock, defaultRegion, workerImage, simulated, vault },
-      recordsVideo: video !== null,
+      ...{ recordsVideo: video !== null, traceparent: ground.tracing.traceparent },
     },
   };
 }

@@ -46,6 +46,7 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     { name: 'endings', limitMs: 16_000, run: deps.endings.stop },
     { name: 'connections', limitMs: 3_000, run: deps.closeConnections },
     { name: 'metrics', limitMs: 1_000, run: deps.metricsListener.close },
+    { name: 'traces', limitMs: 3_000, run: () => deps.recorder?.close(2_500) },
   ]);
 
 async function main(): Promise<void> {

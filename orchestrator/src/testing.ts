@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { exportJWK, generateKeyPair, type JWK } from 'jose';
 import type { AliveRow, Intent, RouteRow, SessionRow } from './database/rows.ts';
+import { createScopes } from './tracing/scopes.ts';
+import { createTracing } from './tracing/tracing.ts';
 
 /** Values for tests. Each builder makes a valid one; the test passes what differs. */
 
@@ -30,6 +32,9 @@ export async function makeEnvironment(): Promise<Record<string, string>> {
     OPENAI_API_KEY: 'sk-test',
   };
 }
+
+/** As without an exporter. */
+export const noTracing = createTracing({ scopes: createScopes(), recorder: undefined, clock: { now: Date.now } });
 
 export const makeRoute = (changes: Partial<RouteRow> = {}): RouteRow => ({
   session_id: sessionId,
@@ -63,6 +68,8 @@ export const makeIntent = (changes: Partial<Intent> = {}): Intent => ({
   allowed_regions: null,
   tried_regions: ['fra'],
   hard_deadline_at: '2026-11-21T12:00:00Z',
+  traceparent: null,
+  creation_traceparent: null,
   wait_ms: 0,
   ...changes,
 });

@@ -21,6 +21,8 @@ const settings = {
   /** The unix socket where Fly gives this machine its identity token. */
   flyApiSocket: ['FLY_API_SOCKET', z.string().default('/.fly/api')],
   logLevel: ['LOG_LEVEL', z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info')],
+  /** W3C trace context of the session, if the machine was created for one. */
+  traceparent: ['TRACEPARENT', z.string().optional()],
   /** For the log only: the orchestrator decides at the claim which machine this is. */
   machine: {
     fly_machine_id: ['FLY_MACHINE_ID', z.string().optional()],

@@ -7,6 +7,7 @@ import type { Ending } from './ending.ts';
 import type { SessionDeadlines } from './lifecycle/deadlines.ts';
 import type { Phases } from './lifecycle/phases.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
+import type { Tracing } from './outside/tracing.ts';
 import { type Calls, callEveryMs, createCalls, type OfferResult } from './realtime/calls.ts';
 import { createOpening } from './realtime/opening.ts';
 import { createRequests, type Requests } from './realtime/requests.ts';
@@ -74,12 +75,13 @@ export interface ConversationDeps {
   ending: Pick<Ending, 'isDecided' | 'conclude' | 'fenced'>;
   /** Called when a step of the call took place. */
   note: Phases['note'];
+  tracing: Pick<Tracing, 'measure'>;
 }
 
 type CallReason = Extract<ServerMessage, { type: 'call_required' }>['reason'];
 
 export function createConversation(deps: ConversationDeps): Conversation {
-  const { clock, log, voice, claim, orchestrator, timers, send, ending, note } = deps;
+  const { clock, log, voice, claim, orchestrator, timers, send, ending, note, tracing } = deps;
   const { transcript, media, recap, flags, reports } = deps.record;
   const { session, deadlines } = claim;
 
@@ -207,7 +209,14 @@ export function createConversation(deps: ConversationDeps): Conversation {
   const onOffer = async (sdp: string, ordinal: number | undefined, connection: Connection) => {
     note('offered');
     media.offered();
-    const result = await calls.offer(sdp, ordinal);
+    const result = await tracing.measure(
+      'offer and answer',
+      () => calls.offer(sdp, ordinal),
+      (answer) => ({
+        fields: { kind: answer.kind },
+        failure: 'code' in answer ? answer.code : undefined,
+      }),
+    );
     if (ending.isDecided) return;
     if (result.kind === 'answered') return onAnswered(result);
     if (result.kind === 'fenced') return ending.fenced();

@@ -5,6 +5,7 @@ import { createLogger, type Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from './config.ts';
 import { createIdentity } from './lifecycle/identity.ts';
 import { createHttp } from './outside/http.ts';
+import { createTracing, type Tracing } from './outside/tracing.ts';
 import { createOpenAiVoice } from './realtime/openai/voice.ts';
 import { createScriptedVoice } from './realtime/scripted/voice.ts';
 import type { VoiceFactory } from './realtime/voice.ts';
@@ -19,13 +20,21 @@ export interface Deps {
 
 export function createDeps(config: Config): Deps {
   const clock = systemClock;
-  const log = createLogger({ component: 'session-worker', level: config.logLevel }).child(config.machine);
+  const log = createLogger({
+    ...{ component: 'session-worker', level: config.logLevel },
+    context: () => tracing.fields(),
+  }).child(config.machine);
   const http = createHttp({ clock });
+  const tracing: Tracing = createTracing({
+    ...{ clock, log, traceparent: config.traceparent },
+    send: (body) => worker.sendTraces(body),
+  });
   const adapters = { openai: createOpenAiVoice({ http, clock }), scripted: createScriptedVoice({ clock }) };
   const voice: VoiceFactory = (options) => adapters[options.realtime.adapter](options);
-  const worker = createWorker({
+  const worker: Worker = createWorker({
     clock,
     log,
+    tracing,
     http,
     voice,
     identity: createIdentity({

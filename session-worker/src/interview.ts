@@ -21,12 +21,14 @@ import { teardownPhases } from './lifecycle/teardown.ts';
 import { residentBytes } from './memory.ts';
 import type { Http } from './outside/http.ts';
 import type { Orchestrator } from './outside/orchestrator.ts';
+import type { Tracing } from './outside/tracing.ts';
 import type { VoiceFactory } from './realtime/voice.ts';
 import { createReception } from './reception.ts';
 import { createRecord, type SessionRecord } from './record.ts';
 import { createAdmission } from './room/admission.ts';
 import { createRoom } from './room/room.ts';
 import { createVideo } from './room/video.ts';
+import { tracedVoice } from './traced.ts';
 import { createWatches } from './watches.ts';
 
 /**
@@ -60,10 +62,12 @@ export interface InterviewDeps {
   workerToken: { current(): string; set(token: string): void };
   /** Claims again with the same boot nonce, to get a new worker token. */
   reclaim(): Promise<'renewed' | 'refused' | 'unreachable'>;
+  tracing: Tracing;
 }
 
 export function createInterview(deps: InterviewDeps): Interview {
-  const { claim, orchestrator, workerToken, http } = deps;
+  const { claim, orchestrator, workerToken, http, tracing } = deps;
+  const ownNow = deps.clock.now;
   const time = createSharedTime(deps.clock);
   time.heard(claim.now);
   const clock: Clock = { ...deps.clock, now: time.now };
@@ -82,10 +86,20 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
   const phases = createPhases(clock);
   let signals = 0;
+  let socketSinceMs: number | undefined;
+  let tornDownSinceMs: number | undefined;
+  const recordSocket = () => {
+    if (socketSinceMs !== undefined)
+      tracing.record({ name: 'candidate socket', startMs: socketSinceMs, endMs: ownNow() });
+    socketSinceMs = undefined;
+  };
 
   const ending = createEnding({
     log,
-    phases: (decided) => teardownPhases(teardownParts(), decided),
+    phases: (decided) => {
+      tornDownSinceMs = ownNow();
+      return teardownPhases(teardownParts(), decided);
+    },
     unsaved: () => record.writer.unsaved,
     stopAll: () => {
       stopActing();
@@ -93,7 +107,7 @@ export function createInterview(deps: InterviewDeps): Interview {
     },
   });
   const record = createRecord({
-    ...{ clock, log, http, claim, send, onFenced: ending.fenced },
+    ...{ clock, log, http, claim, send, onFenced: ending.fenced, tracing },
     accessToken: workerToken.current,
     onNoMedia: () => ending.conclude('call_not_established'),
   });
@@ -119,21 +133,27 @@ export function createInterview(deps: InterviewDeps): Interview {
   });
   const { timers } = watches;
   const conversation = createConversation({
-    ...{ clock, log, claim, orchestrator, record, timers, send, ending, note: phases.note },
-    voice: deps.voice({
-      ...{ realtime: claim.realtime, deadlines, log, say: watches.say },
-      mayFinish: () => room.presence === 'present' || conversation.wasHeardSinceLoss,
-    }),
+    ...{ clock, log, claim, orchestrator, record, timers, send, ending, note: phases.note, tracing },
+    voice: tracedVoice(
+      deps.voice({
+        ...{ realtime: claim.realtime, deadlines, log, say: watches.say },
+        mayFinish: () => room.presence === 'present' || conversation.wasHeardSinceLoss,
+      }),
+      tracing,
+      ownNow,
+    ),
   });
   const reception = createReception({ log, claim, conversation, record, timers, video, ending });
   const room = createRoom({
     ...{ clock, log, sessionId: id, pingMs: deadlines.socketPingMs },
     onPresent: () => {
+      socketSinceMs = ownNow();
       phases.note('socket');
       timers.joined();
       record.reports.presence('present');
     },
     onLost: () => {
+      recordSocket();
       timers.left();
       conversation.lost();
       record.reports.presence('lost');
@@ -160,8 +180,15 @@ export function createInterview(deps: InterviewDeps): Interview {
       phases.carry((news) => orchestrator.finish({ ...request, counts: counts(), ...news }, signal)),
   });
 
+  const done = ending.done.then((conclusion) => {
+    recordSocket();
+    const fields = { kind: conclusion.kind, ...('reason' in conclusion ? { reason: conclusion.reason } : {}) };
+    tracing.record({ name: 'teardown', startMs: tornDownSinceMs ?? ownNow(), endMs: ownNow(), fields });
+    return conclusion;
+  });
+
   return {
-    done: ending.done,
+    done,
     start: () => {
       timers.start(session.started_at !== null || claim.open_call !== null);
       if (session.started_at !== null) timers.began(session.started_at);
@@ -176,6 +203,7 @@ export function createInterview(deps: InterviewDeps): Interview {
       const admission = await admit(request);
       if (admission.kind === 'admitted') {
         phases.edgeWaited(admission.waitedMs);
+        tracing.record({ name: 'edge wait', startMs: ownNow() - (admission.waitedMs ?? 0), endMs: ownNow() });
         if (!ending.isDecided) conversation.expectOffer();
         return room.enter;
       }

@@ -6,7 +6,9 @@ import { createFlags, type Flags } from './integrity/flags.ts';
 import { createReports, type Reports } from './lifecycle/reports.ts';
 import type { Http } from './outside/http.ts';
 import { createStore } from './outside/store.ts';
+import type { Tracing } from './outside/tracing.ts';
 import { createMedia, type Media } from './realtime/media.ts';
+import { tracedStore } from './traced.ts';
 import { createRecap, type Recap } from './transcript/recap.ts';
 import { createTranscript, type Transcript } from './transcript/transcript.ts';
 import { createWriter, type Writer } from './transcript/writer.ts';
@@ -42,6 +44,7 @@ export interface RecordDeps {
   onFenced(): void;
   /** No media flowed in time. */
   onNoMedia(): void;
+  tracing: Tracing;
 }
 
 export function createRecord({
@@ -53,15 +56,17 @@ export function createRecord({
   send,
   onFenced,
   onNoMedia,
+  tracing,
 }: RecordDeps): SessionRecord {
   const { session, supabase, deadlines } = claim;
   const resumed = session.epoch > 1;
-  const store = createStore({
+  const direct = createStore({
     ...{ http, accessToken },
     url: supabase.url,
     publishableKey: supabase.publishable_key,
     requestMs: deadlines.databaseRequestMs,
   });
+  const store = tracedStore(direct, tracing);
   const reports = createReports({ clock, log, report: store.report, onFenced });
   const flags = createFlags({ clock, log, flag: store.flag, onFenced });
   const writer = createWriter({

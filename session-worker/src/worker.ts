@@ -10,8 +10,10 @@ import type { Identity } from './lifecycle/identity.ts';
 import type { Http } from './outside/http.ts';
 import { createOrchestrator, type Uptimes } from './outside/orchestrator.ts';
 import { preloadStore } from './outside/store.ts';
+import { noTracing, type Tracing } from './outside/tracing.ts';
 import type { VoiceFactory } from './realtime/voice.ts';
 import type { AcceptUpgrade } from './room/upgrade.ts';
+import { tracedOrchestrator } from './traced.ts';
 
 /**
  * The life of this process: it claims one session, serves it, and exits.
@@ -29,6 +31,8 @@ export interface Worker {
   readonly ready: boolean;
   /** Stops the worker; a second call shortens the teardown. */
   terminate(): void;
+  /** Sends spans (outside/tracing.ts). Resolves with the status of the answer; 0: none came. */
+  sendTraces(body: string): Promise<number>;
 }
 
 export interface WorkerDeps {
@@ -46,6 +50,8 @@ export interface WorkerDeps {
   bootNonce: string;
   /** @default unknown */
   uptimes?: Uptimes;
+  /** @default nothing is traced */
+  tracing?: Tracing;
 }
 
 /** How long a socket may wait at a hot worker for the claim, ms, and how many may. */
@@ -53,9 +59,13 @@ const firstContactMs = 5_000;
 const firstContacts = 8;
 /** How long a hot worker that is asked to stop waits for the answer whether it has a session, ms. */
 const lastLookMs = 2_000;
+/** How long the exit waits for the export of spans, ms: a small part of the time that Fly gives a machine to stop. */
+const lastSpansMs = 2_000;
+/** A VM that claims to have booted longer before its process shares its host's kernel, as in the local cloud. */
+const longestBootMs = 60_000;
 
 export function createWorker(deps: WorkerDeps): Worker {
-  const { clock, log, http, identity, bootNonce, claimMs, waitMs } = deps;
+  const { clock, log, http, identity, bootNonce, claimMs, waitMs, tracing = noTracing } = deps;
   let token = '';
   let interview: Interview | undefined;
   let over = false;
@@ -63,14 +73,23 @@ export function createWorker(deps: WorkerDeps): Worker {
   let contacts = 0;
   const serving = Promise.withResolvers<void>();
   let stopBeforeClaim: (code: number) => void = () => {};
-  const orchestrator = createOrchestrator({
+  const direct = createOrchestrator({
     http,
+    traceparent: tracing.traceparent,
     baseUrl: deps.orchestratorUrl,
     workerToken: () => token,
     requestMs: deps.requestMs,
     ...(deps.uptimes ? { uptimes: deps.uptimes } : {}),
   });
+  const orchestrator = tracedOrchestrator(direct, tracing, clock.now);
 
+  const recordBoot = (): void => {
+    const { vm_ms: vmMs = 0, process_ms: processMs = 0 } = deps.uptimes?.() ?? {};
+    const nowMs = clock.now();
+    if (vmMs > processMs && vmMs - processMs < longestBootMs)
+      tracing.record({ name: 'boot machine', startMs: nowMs - vmMs, endMs: nowMs - processMs });
+    tracing.record({ name: 'boot worker', startMs: nowMs - processMs, endMs: nowMs });
+  };
   const reclaim = async (): Promise<'renewed' | 'refused' | 'unreachable'> => {
     const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, claimMs, waitMs });
     if (result.kind !== 'claimed') return result.kind === 'refused' ? 'refused' : 'unreachable';
@@ -79,20 +98,27 @@ export function createWorker(deps: WorkerDeps): Worker {
   };
   const serve = async (claim: ClaimResponse): Promise<number> => {
     token = claim.worker_token.token;
+    tracing.join(claim);
     const workerToken = {
       current: () => token,
       set: (fresh: string) => {
         token = fresh;
       },
     };
-    interview = createInterview({ clock, log, http, voice: deps.voice, claim, orchestrator, workerToken, reclaim });
+    interview = createInterview({
+      ...{ clock, log, http, voice: deps.voice, claim, orchestrator, workerToken, reclaim, tracing },
+    });
     log.info(
-      { session_id: claim.session.id, epoch: claim.session.epoch, machine_id: claim.machine_id },
+      {
+        ...{ session_id: claim.session.id, tenant_id: claim.session.tenant_id },
+        ...{ epoch: claim.session.epoch, machine_id: claim.machine_id },
+      },
       'session claimed',
     );
     interview.start();
     serving.resolve();
     await interview.done;
+    await tracing.close(lastSpansMs);
     return 0;
   };
   const onWaiting = (claimNow: () => void) => {
@@ -108,6 +134,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   const claimAndServe = async (): Promise<number> => {
     const limits = { claimMs, waitMs };
     const hooks = { onWaiting, onAsked };
+    recordBoot();
     const result = await claimSession({ clock, log, identity, orchestrator, bootNonce, ...limits, ...hooks });
     if (over) return 0;
     if (result.kind === 'claimed') return serve(result.claim);
@@ -163,6 +190,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     get ready() {
       return interview !== undefined && !over;
     },
+    sendTraces: direct.traces,
     terminate: () => {
       // The machine may just have been assigned: then its session must be handed over.
       void claimNow(lastLookMs).then(() => {

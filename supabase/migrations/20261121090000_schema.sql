@@ -545,6 +545,8 @@ create table public.interview_sessions (
     'erase_candidate', 'review')),
   consent_withdrawn_at timestamptz,
   withdrawal_settled_at timestamptz check (withdrawal_settled_at is null or consent_withdrawn_at is not null),
+  traceparent text check (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$'),
+  creation_traceparent text check (creation_traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$'),
   foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
   foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
   constraint ending_is_whole check ((outcome is null) = (reason is null)),
@@ -605,6 +607,11 @@ comment on column public.interview_sessions.expires_at is
   'If the interview has not begun by this time, the session ends as expired.';
 comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and was listening.';
 comment on column public.interview_sessions.started_at is 'When the first SDP offer was answered.';
+comment on column public.interview_sessions.traceparent is
+  'The W3C trace context in which the session runs: of the request that created it, or a new one if it began later. '
+  'All its machines have the same.';
+comment on column public.interview_sessions.creation_traceparent is
+  'The trace context of the request that created the session, if the session began later, in a trace of its own.';
 comment on column public.interview_sessions.completed_at is 'When the session ended, with any outcome.';
 comment on column public.interview_sessions.placement is
   'now: a machine is requested at once. on_join: when the candidate arrives, who also decides the region.';
@@ -3372,7 +3379,7 @@ begin
       'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
     'next_ordinal', app.next_ordinal(s.id),
-    'losers', v_losers,
+    'losers', v_losers, 'traceparent', s.traceparent,
     'directive', app.directive_of(s, m));
 end $$;
 comment on function app.claim_session(text, text, text, text, integer, integer, text, double precision,
@@ -3744,10 +3751,13 @@ declare
   m public.machines;
   v_regions text[];
   v_allowed text[];
+  v_traceparent text;
+  v_creation text;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return null; end if;
-  select regions into v_regions from public.interview_sessions where id = m.session_id;
+  select regions, traceparent, creation_traceparent into v_regions, v_traceparent, v_creation
+    from public.interview_sessions where id = m.session_id;
   select allowed_regions into v_allowed from public.tenants where id = m.tenant_id;
   return jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
     'app_name', m.app_name,
@@ -3760,7 +3770,7 @@ begin
     'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
       else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o
         where o.session_id = m.session_id) end,
-    'hard_deadline_at', m.hard_deadline_at,
+    'hard_deadline_at', m.hard_deadline_at, 'traceparent', v_traceparent, 'creation_traceparent', v_creation,
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is
@@ -6868,7 +6878,7 @@ begin
     from due where r.id = due.id returning r.*
   )
   select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'take', t.takes, 'attempt', t.attempts,
-    'revision', t.wanted_revision,
+    'revision', t.wanted_revision, 'traceparent', s.traceparent,
     'integrity_flags', app.flags_of(s.integrity), 'session', app.session_json(s.id))), '[]') into v_taken
   from taken t join public.interview_sessions s on s.id = t.session_id;
   return v_taken;
@@ -7261,7 +7271,8 @@ begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
     status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement, admission,
-    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id)
+    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id,
+    traceparent)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
@@ -7278,7 +7289,7 @@ begin
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
       greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric),
       case when h.id is not null then clock_timestamp() end, case when h.id is null then 0 else 1 end, h.id,
-      h.fly_machine_id
+      h.fly_machine_id, x ->> 'traceparent'
     from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d
     left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
@@ -8309,6 +8320,19 @@ comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint, t
   '(p_if_updated_at is given and differs), not_found.';
 grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint, timestamptz) to orchestrator;
 
+create function app.begin_trace(s public.interview_sessions) returns public.interview_sessions
+language sql volatile set search_path = '' as $$
+  update public.interview_sessions set creation_traceparent = coalesce(s.creation_traceparent, s.traceparent),
+    traceparent = case when s.creation_traceparent is not null then s.traceparent
+      else '00-' || replace(gen_random_uuid()::text, '-', '') || '-'
+        || left(replace(gen_random_uuid()::text, '-', ''), 16) || right(s.traceparent, 3) end
+    where id = s.id returning *
+$$;
+comment on function app.begin_trace(public.interview_sessions) is
+  'Gives a session, which the caller has locked and which begins after the request that created it, a trace of its '
+  'own. It is recorded if the request was. A second call changes nothing. Returns the row. A session without a trace '
+  'context keeps none.';
+
 create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -8337,6 +8361,7 @@ begin
   update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
   update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
   if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
+  s := app.begin_trace(s);
   v_intent := app.give_machine(s, null, p_launch);
   if v_intent is null then
     perform app.end_session(s.id, 'failed', 'fly_refused');
@@ -8439,6 +8464,7 @@ begin
     update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id
       returning * into s;
   end if;
+  s := app.begin_trace(s);
   v_intent := app.give_machine(s, null, p_launch);
   if v_intent is null then return jsonb_build_object('kind', 'no_app'); end if;
   return jsonb_build_object('kind', 'launched', 'intent', v_intent);

@@ -5,6 +5,7 @@ import { createEvaluate, type EvaluateOptions } from '@greenroom/orchestrator/fi
 import { createModel } from '@greenroom/orchestrator/finishing/model.ts';
 import { maxAttempts } from '@greenroom/orchestrator/finishing/retry.ts';
 import { createFinishingWorker } from '@greenroom/orchestrator/finishing/worker.ts';
+import { noTracing } from '@greenroom/orchestrator/testing.ts';
 import { DatabaseError } from '@greenroom/shared/database/client.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -70,6 +71,7 @@ function finishing({
     orchestratorId: randomUUID(),
     requestMs: 5_000,
     logger: silentLogger(),
+    tracing: noTracing,
   });
 }
 

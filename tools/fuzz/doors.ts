@@ -6,6 +6,7 @@ import {
   openCallRequest,
   updateCallRequest,
 } from '@greenroom/shared/protocol/worker-api.ts';
+import { workerTraces } from '@greenroom/shared/protocol/worker-traces.ts';
 import { importJWK, SignJWT } from 'jose';
 import WebSocket from 'ws';
 import { z } from 'zod';
@@ -154,6 +155,7 @@ export function workerApi(stack: Stack, url: string, claims: () => Promise<Recor
     { method: 'POST', path: '/heartbeat', body: schemaOf(heartbeatRequest) },
     { method: 'POST', path: '/calls', body: schemaOf(openCallRequest) },
     { method: 'PATCH', path: '/calls/1', body: schemaOf(updateCallRequest) },
+    { method: 'POST', path: '/traces', body: schemaOf(workerTraces) },
     { method: 'POST', path: '/finish', body: schemaOf(finishRequest) },
   ];
   return {

@@ -24,6 +24,7 @@ const secretVariables = new Set([
   'OPENAI_API_KEY',
   'API_VIDEO_KEY',
   'API_VIDEO_WEBHOOK_SECRET',
+  'OTEL_EXPORTER_OTLP_HEADERS',
 ]);
 /** The Machines API refuses variables whose names begin with FLY_ in a configuration; as secrets they are accepted. */
 const isSecret = (name: string): boolean => secretVariables.has(name) || name.startsWith('FLY_');

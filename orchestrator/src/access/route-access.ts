@@ -59,6 +59,12 @@ export const callerOf = (request: FastifyRequest): Caller => demand(callers, req
 /** The actor on a route that is declared with `tenantsOwnWith` or `operatorsOnly`. */
 export const actorOf = (request: FastifyRequest): Actor => demand(actors, request);
 
+/** The tenant of the caller, once the caller is known. */
+export const tenantIdOf = (request: FastifyRequest): string | undefined => {
+  const actor = actors.get(request);
+  return callers.get(request)?.tenantId ?? (actor?.kind === 'tenant' ? actor.caller.tenantId : undefined);
+};
+
 const namedTenant = (request: FastifyRequest): string => {
   const { id } = request.params as { id?: unknown };
   return typeof id === 'string' ? id.toLowerCase() : '';

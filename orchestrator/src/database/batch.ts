@@ -1,3 +1,5 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
 /**
  * Combines concurrent calls into one rpc.
  *
@@ -5,6 +7,7 @@
  *   therefore never waits, and batches grow with load.
  * - A batch that fails because of its content or its size is run again in halves, so that one bad call does not fail the others.
  *   This is safe only if the failed batch was rolled back; `isolate` decides that.
+ * - A batch runs outside of the async context of its callers: it belongs to none of them alone.
  */
 export interface BatcherOptions<In, Out> {
   /** Returns one result per item, in the same order. */
@@ -28,6 +31,7 @@ export function createBatcher<In, Out>(options: BatcherOptions<In, Out>): (item:
   const { run, maxBatch = 50, concurrency = 1, isolate = () => false } = options;
   const queue: Waiting<In, Out>[] = [];
   let underWay = 0;
+  const outside = AsyncLocalStorage.snapshot();
 
   const settle = async (batch: Waiting<In, Out>[]): Promise<void> => {
     try {
@@ -48,7 +52,7 @@ export function createBatcher<In, Out>(options: BatcherOptions<In, Out>): (item:
   const start = (): void => {
     while (underWay < concurrency && queue.length > 0) {
       underWay += 1;
-      void settle(queue.splice(0, maxBatch)).finally(() => {
+      void outside(settle, queue.splice(0, maxBatch)).finally(() => {
         underWay -= 1;
         start();
       });

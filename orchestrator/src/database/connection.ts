@@ -16,16 +16,19 @@ export interface ConnectionOptions {
   sockets?: number;
   /** Called with the status of each answer, or 0 if none came. @default none */
   onAnswer?: (status: number) => void;
+  /** Observes each request. @default nothing */
+  observe?: <T extends { status: number }>(url: string, exchange: () => Promise<T>) => Promise<T>;
 }
 
 export function createConnection({
   sockets = 32,
   onAnswer = () => undefined,
+  observe = (_url, exchange) => exchange(),
   ...options
 }: ConnectionOptions): Connection {
   const dispatcher = new Agent({ connections: sockets, keepAliveTimeout: 30_000, pipelining: 1 });
   const send = (async (input: string, init: object) => {
-    const answer = await undiciFetch(input, { ...init, dispatcher }).catch((error: unknown) => {
+    const answer = await observe(input, () => undiciFetch(input, { ...init, dispatcher })).catch((error: unknown) => {
       onAnswer(0);
       throw error;
     });

@@ -19,6 +19,8 @@ const takenResult = z.object({
   /** Of this revision, 1 for the first. */
   attempt: z.number().int(),
   revision: z.number().int(),
+  /** W3C trace context of the session. */
+  traceparent: z.string().nullable(),
   integrity_flags: z.array(integrityFlag),
   session: sessionRow,
 });

@@ -78,6 +78,10 @@ export const intentRow = z.object({
   allowed_regions: z.array(z.string()).nullable(),
   tried_regions: z.array(z.string()),
   hard_deadline_at: z.string().nullable(),
+  /** W3C trace context in which its session runs. Null without a session. */
+  traceparent: z.string().nullable(),
+  /** Of the request that created the session, if the session began later, in a trace of its own. */
+  creation_traceparent: z.string().nullable(),
   /** Wait for its slot of Fly's rate limit, ms. */
   wait_ms: z.number(),
 });
@@ -209,6 +213,8 @@ export const claimRow = z.discriminatedUnion('kind', [
     losers: z
       .array(z.object({ machine_id: uuid, app_name: z.string(), fly_machine_id: z.string().nullable() }))
       .default([]),
+    /** W3C trace context in which the session runs. */
+    traceparent: z.string().nullable(),
     directive,
   }),
 ]);

@@ -66,6 +66,8 @@ export interface NewSession {
   /** The encrypted invitation code, kept until the answer of the idempotency key is stored. */
   sealed_code?: string | undefined;
   invitation_hash: string;
+  /** W3C trace context of the request. */
+  traceparent: string;
 }
 
 /** `app.schedule_ahead`: the data that decide whether a session can start on time. */

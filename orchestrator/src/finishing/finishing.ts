@@ -2,6 +2,7 @@ import type { Database } from '@greenroom/shared/database/client.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { Config } from '../config.ts';
 import { createResultStore } from '../database/result-store.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { ProviderAccesses } from '../voice/provider-access.ts';
 import { createEvaluate } from './evaluate.ts';
 import { createModel } from './model.ts';
@@ -17,6 +18,7 @@ export interface FinishingDeps {
   onOutcome: (outcome: string) => void;
   onChange: (sessionId: string) => void;
   providerAccess: Pick<ProviderAccesses, 'of'>;
+  tracing: Tracing;
 }
 
 export function createFinishing({ config, database, providerAccess, ...deps }: FinishingDeps) {

@@ -4,6 +4,7 @@ import { backoffMs } from '@greenroom/shared/runtime/backoff.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import PQueue from 'p-queue';
 import type { NewResult, ResultStore, TakenResult } from '../database/result-store.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { ProviderAccess } from '../voice/provider-access.ts';
 import type { Evaluate, Evaluated } from './evaluate.ts';
 import type { Ask, AskModel } from './model.ts';
@@ -52,6 +53,7 @@ export interface FinishingWorkerDeps {
   bounds?: Partial<FinishingBounds>;
   /** Called after each attempt. @default none */
   onOutcome?: (outcome: string) => void;
+  tracing: Pick<Tracing, 'forSession' | 'span'>;
 }
 
 /** How many evaluations may run at once. */
@@ -111,7 +113,9 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
       if (!(await results.keep(taken, takenMs))) throw new TakeLost();
       if (taken.session.test) return scriptedAsk(taken.session)(question);
       const access = await deps.accessOf(taken.session.tenant_id);
-      return deps.ask(question, { signal: stopping.signal, access });
+      return deps.tracing.span('provider ask model', { kind: 'client' }, () =>
+        deps.ask(question, { signal: stopping.signal, access }),
+      );
     };
 
   const whileUnavailable = async <T>(write: () => Promise<T>): Promise<T> => {
@@ -166,8 +170,14 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
     });
   };
 
+  const traced = (taken: TakenResult): Promise<void> => {
+    const { session_id, attempt: number, traceparent, session } = taken;
+    return deps.tracing.forSession({ session_id, tenant_id: session.tenant_id, traceparent }, () =>
+      deps.tracing.span('evaluate', { fields: { attempt: number } }, () => finish(taken)),
+    );
+  };
   const attempt = (taken: TakenResult): Promise<void> =>
-    finish(taken)
+    traced(taken)
       .catch((error: unknown) => giveBack(taken, error))
       .catch((error: unknown) =>
         logger.warn(

@@ -8,6 +8,7 @@ import type { SessionStore } from '../database/session-store.ts';
 import type { FlyClient } from '../fly/client.ts';
 import type { RegionHealth } from '../regions/health.ts';
 import type { Job } from '../runtime/ticker.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { HangUps } from '../voice/hang-up.ts';
 import { createBrake } from './brake.ts';
 import { createDuties, dutyNames } from './duties.ts';
@@ -46,6 +47,7 @@ export interface FleetDeps {
   observe: FleetObserver;
   /** Called when a session's state has changed. */
   onChange: (sessionId: string) => void;
+  tracing: Tracing;
 }
 
 const templateOf = ({ deploymentId, workerApiUrl, logLevel, fly, deadlines }: Config): MachineTemplate => ({
@@ -87,7 +89,7 @@ export function createFleet(deps: FleetDeps) {
   const leases = createLeaseWatch({ clock, leaseMs: deadlines.leaseMs });
   const { brake, endings, reaper, unreachable } = createLeaving(deps, leases);
   const provisioner = createProvisioner({
-    ...{ machines, fly, endings, clock, logger, onChange },
+    ...{ machines, fly, endings, clock, logger, onChange, tracing: deps.tracing },
     template: templateOf(config),
   });
   const hotWorkers = createHotWorkers({ machines, endings, clock, deadlines, logger, onChange });

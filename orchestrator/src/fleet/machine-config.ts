@@ -48,7 +48,8 @@ export const createBody = (intent: Intent, template: MachineTemplate): object =>
   config: {
     image: intent.image,
     guest: template.guest,
-    env: template.env,
+    // A standby machine is configured before its session exists: its worker learns the trace from the claim's answer.
+    env: { ...template.env, ...(intent.traceparent === null ? {} : { TRACEPARENT: intent.traceparent }) },
     metadata: metadataOf(intent, template.deploymentId),
     auto_destroy: true,
     restart: { policy: 'no' },

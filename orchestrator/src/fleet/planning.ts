@@ -9,6 +9,7 @@ import type { RegionHealth } from '../regions/health.ts';
 import type { Job } from '../runtime/ticker.ts';
 import { createArrivals } from '../sessions/arrivals.ts';
 import { createWaiting } from '../sessions/waiting.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Endings } from './ending.ts';
 import { launchParameters } from './launch-parameters.ts';
 import { createLauncher, type Launcher } from './launcher.ts';
@@ -29,22 +30,27 @@ export interface PlanningDeps {
   clock: Clock;
   logger: Logger;
   onChange: (sessionId: string) => void;
+  tracing: Tracing;
 }
 
-function storesOf({ config, database, orchestratorId, clock }: PlanningDeps) {
+function storesOf({ config, database, orchestratorId, clock, tracing }: PlanningDeps) {
   const { scheduleLeadMs: leadMs, queueMs, hotLifeMs, standbyStartMs: lateMs } = config.deadlines;
   const options = { launch: launchParameters(config, orchestratorId), leadMs, queueMs, hotLifeMs, lateMs, clock };
-  return { pool: createPoolStore(database, options), usage: createUsageStore(database) };
+  const pool = createPoolStore(database, options);
+  // Starts are reported in batches, so each has a span of its own here.
+  const recordStart: typeof pool.recordStart = (start) =>
+    tracing.span('database record_starts', { kind: 'client' }, () => pool.recordStart(start));
+  return { pool: { ...pool, recordStart }, usage: createUsageStore(database) };
 }
 
 export function createPlanning(deps: PlanningDeps) {
-  const { config, fly, endings, provisioner, health, clock, logger, onChange } = deps;
+  const { config, fly, endings, provisioner, health, clock, logger, onChange, tracing } = deps;
   const { deadlines } = config;
   const { pool, usage } = storesOf(deps);
-  const launcher = createLauncher(() => ({ create: provisioner(), start: starter, wake: deps.hotWorkers }));
+  const launcher = createLauncher(() => ({ create: provisioner(), start: starter, wake: deps.hotWorkers }), tracing);
   const { execute } = launcher;
   const { standbyStartMs } = deadlines;
-  const starter = createStarter({ pool, fly, endings, execute, clock, logger, standbyStartMs, onChange });
+  const starter = createStarter({ pool, fly, endings, execute, clock, logger, standbyStartMs, onChange, tracing });
   const filling = createPool({ pool, execute, endings, health, deadlines, clock, logger });
   const waiting = createWaiting({ pool, execute, logger, onChange });
   const { defaultRegion, guest } = config.fly;

@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 import type { Intent } from '../database/rows.ts';
 import type { CreateOutcome, FlyMachine } from '../fly/classify.ts';
 import type { ListOutcome } from '../fly/client.ts';
-import { flyId, machineId, makeIntent } from '../testing.ts';
+import { flyId, machineId, makeIntent, noTracing } from '../testing.ts';
+import { createBody } from './machine-config.ts';
 import { createProvisioner } from './provisioner.ts';
 
 const machine = (changes: Partial<FlyMachine> = {}): FlyMachine => ({
@@ -37,6 +38,7 @@ function make(script: Script) {
   const next: Intent[] = [];
   const heldMs: number[] = [];
   const provisioner = createProvisioner({
+    tracing: noTracing,
     machines: {
       keepIntent: async (id) => {
         calls.push('keep');
@@ -210,4 +212,19 @@ test('after a stop a waiting intent is not executed', async () => {
   await provisioner.stop();
   await clock.advance(10_000);
   expect(calls).toEqual([]);
+});
+
+test('a machine for a session gets the trace in its environment; a standby machine has no session yet', () => {
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  const template = {
+    deploymentId: 'test',
+    guest: { cpu_kind: 'shared', cpus: 1, memory_mb: 512 },
+    env: { PORT: '8080' },
+    stopTimeoutMs: 1,
+  };
+  expect(createBody(makeIntent({ traceparent }), template)).toMatchObject({
+    config: { env: { PORT: '8080', TRACEPARENT: traceparent } },
+  });
+  expect(createBody(makeIntent({ session_id: null }), template)).toMatchObject({ config: { env: { PORT: '8080' } } });
+  expect(JSON.stringify(createBody(makeIntent({ session_id: null }), template))).not.toContain('TRACEPARENT');
 });

@@ -10,6 +10,7 @@ import type { FlyClient } from '../fly/client.ts';
 import { nextRegion } from '../regions/placement.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import { createTasks } from '../runtime/tasks.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Endings } from './ending.ts';
 import { createBody, type MachineTemplate } from './machine-config.ts';
 
@@ -45,6 +46,7 @@ export interface ProvisionerDeps {
   logger: Logger;
   /** Called when the session's state has changed. */
   onChange: (sessionId: string) => void;
+  tracing: Pick<Tracing, 'forSession' | 'span'>;
 }
 
 /** For this long after it was taken an intent cannot have been taken by others: a small part of `intentTakenMs`. */
@@ -62,7 +64,7 @@ const reasonOf = (kind: FlyRefusal['kind']): SessionReason => {
 };
 
 export function createProvisioner(deps: ProvisionerDeps): Provisioner {
-  const { machines, fly, endings, template, clock, logger, onChange } = deps;
+  const { machines, fly, endings, template, clock, logger, onChange, tracing } = deps;
   const tasks = createTasks('the provisioner');
   const over: Step = { kind: 'over' };
 
@@ -159,7 +161,11 @@ export function createProvisioner(deps: ProvisionerDeps): Provisioner {
   const execute = (intent: Intent): void => {
     const { machine_id, session_id } = intent;
     const onError = (error: unknown) => logger.error({ machine_id, session_id, error }, 'could not execute an intent');
-    tasks.start(machine_id, () => run(intent), onError);
+    const { attempt, region, app_name, hot } = intent;
+    const fields = { attempt, region, app_name, kind: hot ? 'hot' : session_id === null ? 'standby' : 'cold' };
+    tracing.forSession(intent, () =>
+      tasks.start(machine_id, () => tracing.span('create machine', { fields }, () => run(intent)), onError),
+    );
   };
 
   return {

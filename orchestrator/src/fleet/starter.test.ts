@@ -3,7 +3,7 @@ import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import type { Intent } from '../database/rows.ts';
 import type { FlyMachine, FlyRefusal, Presence } from '../fly/classify.ts';
-import { flyId, machineId, makeIntent, sessionId, until } from '../testing.ts';
+import { flyId, machineId, makeIntent, noTracing, sessionId, until } from '../testing.ts';
 import { createStarter } from './starter.ts';
 
 type Answer = { kind: 'done' } | FlyRefusal;
@@ -21,6 +21,7 @@ function start(
   const holds: number[] = [];
   let asked = 0;
   const starter = createStarter({
+    tracing: noTracing,
     pool: {
       takeStarts: async () => [standby()],
       recordStart: async ({ machineId }) => void log.push(`started ${machineId}`),

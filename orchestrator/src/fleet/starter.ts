@@ -5,6 +5,7 @@ import type { Intent } from '../database/rows.ts';
 import type { FlyClient } from '../fly/client.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import { createTasks } from '../runtime/tasks.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Endings } from './ending.ts';
 
 /**
@@ -41,6 +42,7 @@ export interface StarterDeps {
   standbyStartMs: number;
   /** Called when the session's state has changed. */
   onChange: (sessionId: string) => void;
+  tracing: Pick<Tracing, 'forSession' | 'span'>;
 }
 
 // Fly allows one start a second per machine, three in a burst.
@@ -53,7 +55,7 @@ type Try =
   | { kind: 'never'; why: string };
 
 export function createStarter(deps: StarterDeps): Starter {
-  const { pool, fly, endings, clock, logger, standbyStartMs, onChange } = deps;
+  const { pool, fly, endings, clock, logger, standbyStartMs, onChange, tracing } = deps;
   const tasks = createTasks('the starter');
 
   const idsOf = (intent: Intent) => ({
@@ -127,7 +129,11 @@ export function createStarter(deps: StarterDeps): Starter {
     // The row stays as it is. When our lease on it has expired, any orchestrator takes it again.
     const onError = (error: unknown) =>
       logger.error({ ...idsOf(intent), session_id: intent.session_id, error }, 'could not execute a start');
-    tasks.start(intent.machine_id, () => run(intent), onError);
+    const { attempt, region, app_name } = intent;
+    const fields = { attempt, region, app_name };
+    tracing.forSession(intent, () =>
+      tasks.start(intent.machine_id, () => tracing.span('start machine', { fields }, () => run(intent)), onError),
+    );
   };
 
   return {

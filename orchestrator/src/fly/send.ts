@@ -19,6 +19,8 @@ export interface SendOptions {
   /** Limit of one request, ms. */
   requestMs: number;
   logger: Logger;
+  /** Observes each request. Default: nothing. */
+  observe?: (call: Call, exchange: () => Promise<Raw>) => Promise<Raw>;
 }
 
 /** Concurrent requests: in total and per app. */
@@ -64,7 +66,12 @@ function createAffinity() {
   };
 }
 
-export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): { send: Send; close(): Promise<void> } {
+const unobserved: NonNullable<SendOptions['observe']> = (_call, exchange) => exchange();
+
+export function createSend({ apiUrl, token, requestMs, logger, observe = unobserved }: SendOptions): {
+  send: Send;
+  close(): Promise<void>;
+} {
   const connections = flyRequests.total;
   const client = createJsonClient({ connections, requestMs, maxAnswerBytes });
   const lanes = createLanes(flyRequests);
@@ -86,7 +93,8 @@ export function createSend({ apiUrl, token, requestMs, logger }: SendOptions): {
   };
 
   const send: Send = async (call) => {
-    const raw: Raw = await exchange(call).catch((error: unknown) => ({ status: 0, error }));
+    const answered = (): Promise<Raw> => exchange(call).catch((error: unknown) => ({ status: 0, error }));
+    const raw = await observe(call, answered);
     if (raw.status === 0 || raw.status >= 400) report(call, raw);
     return raw;
   };

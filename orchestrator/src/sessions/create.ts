@@ -28,6 +28,8 @@ export interface CreateDeps {
   /** Whether this deployment can record video. */
   recordsVideo: boolean;
   vault: Pick<Vault, 'seal' | 'open'>;
+  /** W3C trace context of the request that is running. */
+  traceparent: () => string;
 }
 
 export interface CreateContext {
@@ -174,6 +176,7 @@ export function createSessionCreator(deps: CreateDeps) {
       request_hash: idempotency?.request_hash,
       sealed_code: idempotency && deps.vault.seal(invitationCode, invitationContext(sessionId)),
       invitation_hash: sha256(invitationCode),
+      traceparent: deps.traceparent(),
     };
   };
 

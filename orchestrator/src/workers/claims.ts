@@ -1,12 +1,14 @@
 import type { MachineIdentity } from '@greenroom/shared/protocol/tokens.ts';
 import type { ClaimResponse } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
+import { parseTraceparent } from '@greenroom/shared/runtime/trace-context.ts';
 import { sessionRanks } from '@greenroom/shared/session/states.ts';
 import type { Config } from '../config.ts';
 import type { ClaimRow, RouteRow } from '../database/rows.ts';
 import type { BrowserTokens } from '../tokens/browser-tokens.ts';
 import type { DatabaseTokens } from '../tokens/database-tokens.ts';
 import type { Vault } from '../tokens/vault.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import { openCallCredential } from '../voice/call-credentials.ts';
 import { realtimeSession } from '../voice/interviewer.ts';
 import type { InterviewerTemplates } from '../voice/interviewer-templates.ts';
@@ -22,6 +24,7 @@ export interface ClaimAnswerDeps {
   databaseTokens: DatabaseTokens;
   vault: Vault;
   templates: InterviewerTemplates;
+  tracing: Pick<Tracing, 'isOn'>;
 }
 
 /** The route to the worker that made this claim. */
@@ -57,6 +60,12 @@ async function openCallOf(
     : realtimeSession(session, config.voice, await templates.of(session.tenant_id));
   return { ordinal, call_id: call.call_id, credential, session: realtime };
 }
+
+/** A worker records spans if this orchestrator exports them and the session's trace is one that is exported. */
+const traceOf = ({ traceparent }: Claimed, isOn: boolean): Pick<ClaimResponse, 'trace'> =>
+  traceparent === null
+    ? {}
+    : { trace: { traceparent, wanted: isOn && parseTraceparent(traceparent)?.sampled === true } };
 
 /**
  * The answer to a successful claim: everything the worker needs for its session. Its credentials are tokens
@@ -110,5 +119,6 @@ export async function answerClaim(
     next_ordinal: claimed.next_ordinal,
     deadlines: config.deadlines,
     directive: claimed.directive,
+    ...traceOf(claimed, deps.tracing.isOn),
   };
 }

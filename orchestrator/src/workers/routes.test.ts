@@ -5,7 +5,7 @@ import Fastify from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import { expect, test } from 'vitest';
 import type { HotWorkers } from '../fleet/hot-workers.ts';
-import { machineId, sessionId, tenantId } from '../testing.ts';
+import { machineId, noTracing, sessionId, tenantId } from '../testing.ts';
 import { type WorkerRoutesDeps, workerRoutes } from './routes.ts';
 
 const workerTokenMs = 1_800_000;
@@ -29,6 +29,7 @@ async function appWith(directive: Directive, hold: HotWorkers['hold'] = async ()
     },
     heartbeats: { record: async () => directive },
     videoOffers: null,
+    tracing: noTracing,
     clock,
     logger,
   } as unknown as WorkerRoutesDeps;

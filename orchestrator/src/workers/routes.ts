@@ -12,6 +12,7 @@ import {
   openCallResponse,
   updateCallRequest,
 } from '@greenroom/shared/protocol/worker-api.ts';
+import { workerTraces } from '@greenroom/shared/protocol/worker-traces.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -28,11 +29,14 @@ import type { ClaimRow, RouteRow } from '../database/rows.ts';
 import type { Endings } from '../fleet/ending.ts';
 import type { HotWorkers } from '../fleet/hot-workers.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
+import type { Recorder } from '../tracing/recorder.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { VideoOffers } from '../video/offers.ts';
 import { type CallOpenerDeps, createCallOpener } from '../voice/opening-calls.ts';
 import { answerClaim, type ClaimAnswerDeps, routeOfClaim } from './claims.ts';
 import type { Heartbeats } from './heartbeats.ts';
 import type { MachineIdentities } from './machine-identity.ts';
+import { spansOf } from './worker-spans.ts';
 
 /**
  * The worker API, `/worker/v1`. The machine's OIDC token authorises `claim`; the worker token authorises the
@@ -58,6 +62,9 @@ export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 
   logger: Logger;
   /** Called when a session's state may have changed. */
   onChange: (sessionId: string) => void;
+  tracing: Pick<Tracing, 'isOn' | 'know'>;
+  /** Undefined if spans are not exported. */
+  recorder: Recorder | undefined;
   /** Called with the route to a worker that has just claimed. */
   learnRoute: (row: RouteRow) => void;
 }
@@ -128,8 +135,15 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
   };
   const working = {
     config: vital,
-    onRequest: async (request: FastifyRequest) => void workersKnown.set(request, await workerOf(request)),
+    onRequest: async (request: FastifyRequest) => {
+      const worker = await workerOf(request);
+      const { session_id, tenant_id, machine_id } = worker;
+      deps.tracing.know({ session_id, tenant_id, machine_id });
+      workersKnown.set(request, worker);
+    },
   };
+  /** Refused when the process is overloaded: spans may be lost. */
+  const tracing = { config: { routine: 204 }, onRequest: working.onRequest };
   const workerKnown = (request: FastifyRequest): Worker => workersKnown.get(request) as Worker;
 
   return async (app) => {
@@ -225,6 +239,11 @@ export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
         return reply.code(204).send();
       },
     );
+
+    app.post('/traces', { ...tracing, schema: { body: workerTraces } }, async (request, reply) => {
+      for (const span of spansOf(request.body, workerKnown(request))) deps.recorder?.add(span);
+      return reply.code(204).send();
+    });
 
     app.post('/finish', { ...working, schema: { body: finishRequest } }, async (request, reply) => {
       const worker = workerKnown(request);

@@ -50,6 +50,8 @@ export interface Orchestrator {
     signal?: AbortSignal,
   ): Promise<Answer<unknown>>;
   finish(request: FinishRequest, signal?: AbortSignal): Promise<Answer<unknown>>;
+  /** @param body spans as OTLP JSON. @returns the status of the answer; 0: none came */
+  traces(body: string): Promise<number>;
 }
 
 export interface OrchestratorDeps {
@@ -64,12 +66,23 @@ export interface OrchestratorDeps {
   requestMs: number;
   /** For how long the VM and this process have run. @default unknown */
   uptimes?: Uptimes;
+  /** The header `traceparent` of each request. @default none */
+  traceparent?: () => string | undefined;
 }
 
 export type Uptimes = () => { vm_ms?: number; process_ms?: number };
 
 export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
   const { http, baseUrl, workerToken, requestMs, uptimes = () => ({}) } = deps;
+  const headersWith = (token: string): Record<string, string> => {
+    const traceparent = deps.traceparent?.();
+    return {
+      authorization: `Bearer ${token}`,
+      'content-type': 'application/json',
+      accept: 'application/json',
+      ...(traceparent === undefined ? {} : { traceparent }),
+    };
+  };
   async function ask<T extends z.ZodType>(
     method: 'POST' | 'PATCH',
     path: string,
@@ -81,17 +94,12 @@ export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
       signal,
     }: { token?: string; timeoutMs?: number; signal?: AbortSignal | undefined } = {},
   ): Promise<Answer<z.output<T>>> {
-    const headers = {
-      authorization: `Bearer ${token}`,
-      'content-type': 'application/json',
-      accept: 'application/json',
-    };
     try {
       const url = `${baseUrl}/worker/v1/${path}`;
       const answer = await http({
         method,
         url,
-        headers,
+        headers: headersWith(token),
         body: JSON.stringify(body),
         timeoutMs,
         ...(signal ? { signal } : {}),
@@ -119,6 +127,14 @@ export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
       ask('POST', 'calls', { ordinal }, openCallResponse, { timeoutMs: requestMs * 2, signal }),
     updateCall: (ordinal, change, signal) => ask('PATCH', `calls/${ordinal}`, change, nothing, { signal }),
     finish: (request, signal) => ask('POST', 'finish', request, nothing, { signal }),
+    traces: (body) =>
+      http({
+        ...{ method: 'POST', url: `${baseUrl}/worker/v1/traces`, body, timeoutMs: requestMs },
+        headers: headersWith(workerToken()),
+      }).then(
+        ({ status }) => status,
+        () => 0,
+      ),
   };
 }
 

@@ -466,6 +466,7 @@ export type Database = {
           consent_withdrawn_at: string | null;
           counted: boolean;
           created_at: string;
+          creation_traceparent: string | null;
           end_requested_at: string | null;
           epoch: number;
           expires_at: string;
@@ -495,6 +496,7 @@ export type Database = {
           status: string;
           tenant_id: string;
           test: boolean;
+          traceparent: string | null;
           transcript_complete: boolean;
           transcript_erased_at: string | null;
           transcript_revision: number;
@@ -516,6 +518,7 @@ export type Database = {
           consent_withdrawn_at?: string | null;
           counted?: boolean;
           created_at?: string;
+          creation_traceparent?: string | null;
           end_requested_at?: string | null;
           epoch?: number;
           expires_at: string;
@@ -545,6 +548,7 @@ export type Database = {
           status?: string;
           tenant_id: string;
           test?: boolean;
+          traceparent?: string | null;
           transcript_complete?: boolean;
           transcript_erased_at?: string | null;
           transcript_revision?: number;
@@ -565,6 +569,7 @@ export type Database = {
           consent_withdrawn_at?: string | null;
           counted?: boolean;
           created_at?: string;
+          creation_traceparent?: string | null;
           end_requested_at?: string | null;
           epoch?: number;
           expires_at?: string;
@@ -594,6 +599,7 @@ export type Database = {
           status?: string;
           tenant_id?: string;
           test?: boolean;
+          traceparent?: string | null;
           transcript_complete?: boolean;
           transcript_erased_at?: string | null;
           transcript_revision?: number;

@@ -105,6 +105,15 @@ export const claimResponse = z.object({
   next_ordinal: z.number().int().min(1).default(1),
   deadlines,
   directive,
+  /** The trace in which the session runs. */
+  trace: z
+    .object({
+      /** W3C trace context. */
+      traceparent: z.string(),
+      /** Whether the worker's spans are wanted (`POST traces`). */
+      wanted: z.boolean(),
+    })
+    .optional(),
 });
 export type ClaimResponse = z.output<typeof claimResponse>;
 

@@ -61,6 +61,10 @@ export const logFields = [
   'tenant_id',
   'to',
   'took_ms',
+  'trace_id',
   'url',
   'version',
 ] as const;
+
+const known = new Set<string>(logFields);
+export const isLogField = (name: string): name is (typeof logFields)[number] => known.has(name);

@@ -59,6 +59,8 @@ export interface LoggerOptions {
   component: string;
   /** Destination of the lines. Default: standard output. */
   destination?: DestinationStream;
+  /** Fields of each line, for example the ids of the current request. A line's own fields win. Default: none. */
+  context?: () => LogFields;
 }
 
 /** pino formats the fields of the first logger only, so a child's fields are filtered here. */
@@ -73,11 +75,13 @@ const listedOnly = (logger: PinoLogger): Logger => ({
 });
 
 /** @returns a logger that writes one JSON object per line and keeps only allowed fields. */
-export function createLogger({ level = 'info', component, destination }: LoggerOptions): Logger {
+export function createLogger({ level = 'info', component, destination, context }: LoggerOptions): Logger {
   const logger = pino(
     {
       level,
       base: { component },
+      // pino changes the object that it gets here.
+      ...(context ? { mixin: () => ({ ...context() }) } : {}),
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { log: keepAllowed, bindings: keepAllowed, level: (label) => ({ level: label }) },
     },

@@ -136,7 +136,7 @@ begin
       'credential_ciphertext', c.credential_ciphertext)
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
     'next_ordinal', app.next_ordinal(s.id),
-    'losers', v_losers,
+    'losers', v_losers, 'traceparent', s.traceparent,
     'directive', app.directive_of(s, m));
 end $$;
 comment on function app.claim_session(text, text, text, text, integer, integer, text, double precision,

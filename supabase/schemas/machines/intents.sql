@@ -4,10 +4,13 @@ declare
   m public.machines;
   v_regions text[];
   v_allowed text[];
+  v_traceparent text;
+  v_creation text;
 begin
   select * into m from public.machines where id = p_machine_id;
   if not found then return null; end if;
-  select regions into v_regions from public.interview_sessions where id = m.session_id;
+  select regions, traceparent, creation_traceparent into v_regions, v_traceparent, v_creation
+    from public.interview_sessions where id = m.session_id;
   select allowed_regions into v_allowed from public.tenants where id = m.tenant_id;
   return jsonb_build_object('machine_id', m.id, 'name', m.name, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
     'app_name', m.app_name,
@@ -20,7 +23,7 @@ begin
     'tried_regions', case when m.attempt = 1 then jsonb_build_array(m.region)
       else (select coalesce(jsonb_agg(distinct o.region), jsonb_build_array(m.region)) from public.machines o
         where o.session_id = m.session_id) end,
-    'hard_deadline_at', m.hard_deadline_at,
+    'hard_deadline_at', m.hard_deadline_at, 'traceparent', v_traceparent, 'creation_traceparent', v_creation,
     'wait_ms', greatest(0, ceil(extract(epoch from m.not_before - clock_timestamp()) * 1000)));
 end $$;
 comment on function app.intent_json(uuid) is

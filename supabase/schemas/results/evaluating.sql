@@ -107,7 +107,7 @@ begin
     from due where r.id = due.id returning r.*
   )
   select coalesce(jsonb_agg(jsonb_build_object('session_id', t.session_id, 'take', t.takes, 'attempt', t.attempts,
-    'revision', t.wanted_revision,
+    'revision', t.wanted_revision, 'traceparent', s.traceparent,
     'integrity_flags', app.flags_of(s.integrity), 'session', app.session_json(s.id))), '[]') into v_taken
   from taken t join public.interview_sessions s on s.id = t.session_id;
   return v_taken;

@@ -74,7 +74,8 @@ begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
   insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
     status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement, admission,
-    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id)
+    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id,
+    traceparent)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
@@ -91,7 +92,7 @@ begin
       case x ->> 'begin' when 'queued' then clock_timestamp() + app.interval_ms((x ->> 'queue_ms')::numeric) end,
       greatest(d.due, clock_timestamp()) + app.interval_ms((x ->> 'expires_ms')::numeric),
       case when h.id is not null then clock_timestamp() end, case when h.id is null then 0 else 1 end, h.id,
-      h.fly_machine_id
+      h.fly_machine_id, x ->> 'traceparent'
     from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d
     left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),

@@ -64,6 +64,8 @@ create table public.interview_sessions (
     'erase_candidate', 'review')),
   consent_withdrawn_at timestamptz,
   withdrawal_settled_at timestamptz check (withdrawal_settled_at is null or consent_withdrawn_at is not null),
+  traceparent text check (traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$'),
+  creation_traceparent text check (creation_traceparent ~ '^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$'),
   foreign key (tenant_id, candidate_id) references public.tenant_candidates (tenant_id, candidate_id),
   foreign key (tenant_id, position_id) references public.positions (tenant_id, id),
   constraint ending_is_whole check ((outcome is null) = (reason is null)),
@@ -124,6 +126,11 @@ comment on column public.interview_sessions.expires_at is
   'If the interview has not begun by this time, the session ends as expired.';
 comment on column public.interview_sessions.ready_at is 'When its worker had claimed it and was listening.';
 comment on column public.interview_sessions.started_at is 'When the first SDP offer was answered.';
+comment on column public.interview_sessions.traceparent is
+  'The W3C trace context in which the session runs: of the request that created it, or a new one if it began later. '
+  'All its machines have the same.';
+comment on column public.interview_sessions.creation_traceparent is
+  'The trace context of the request that created the session, if the session began later, in a trace of its own.';
 comment on column public.interview_sessions.completed_at is 'When the session ended, with any outcome.';
 comment on column public.interview_sessions.placement is
   'now: a machine is requested at once. on_join: when the candidate arrives, who also decides the region.';

@@ -24,6 +24,19 @@ comment on function public.reschedule_session(uuid, uuid, timestamptz, bigint, t
   '(p_if_updated_at is given and differs), not_found.';
 grant execute on function public.reschedule_session(uuid, uuid, timestamptz, bigint, timestamptz) to orchestrator;
 
+create function app.begin_trace(s public.interview_sessions) returns public.interview_sessions
+language sql volatile set search_path = '' as $$
+  update public.interview_sessions set creation_traceparent = coalesce(s.creation_traceparent, s.traceparent),
+    traceparent = case when s.creation_traceparent is not null then s.traceparent
+      else '00-' || replace(gen_random_uuid()::text, '-', '') || '-'
+        || left(replace(gen_random_uuid()::text, '-', ''), 16) || right(s.traceparent, 3) end
+    where id = s.id returning *
+$$;
+comment on function app.begin_trace(public.interview_sessions) is
+  'Gives a session, which the caller has locked and which begins after the request that created it, a trace of its '
+  'own. It is recorded if the request was. A second call changes nothing. Returns the row. A session without a trace '
+  'context keeps none.';
+
 create function app.admit(p_session_id uuid, p_launch jsonb, p_queue_ms numeric) returns jsonb
 language plpgsql set search_path = '' as $$
 declare
@@ -52,6 +65,7 @@ begin
   update public.interview_sessions set counted = true, queue_deadline_at = null where id = s.id;
   update public.tenant_counters set live_sessions = live_sessions + 1 where tenant_id = s.tenant_id;
   if s.placement = 'on_join' then return jsonb_build_object('kind', 'waits', 'session_id', s.id); end if;
+  s := app.begin_trace(s);
   v_intent := app.give_machine(s, null, p_launch);
   if v_intent is null then
     perform app.end_session(s.id, 'failed', 'fly_refused');
@@ -154,6 +168,7 @@ begin
     update public.interview_sessions set regions = v_regions, region_reason = p_region_reason where id = s.id
       returning * into s;
   end if;
+  s := app.begin_trace(s);
   v_intent := app.give_machine(s, null, p_launch);
   if v_intent is null then return jsonb_build_object('kind', 'no_app'); end if;
   return jsonb_build_object('kind', 'launched', 'intent', v_intent);
