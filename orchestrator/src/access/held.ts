@@ -1,4 +1,5 @@
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
+import type { FastifyReply } from 'fastify';
 import type { Caller } from './caller.ts';
 
 /**
@@ -12,6 +13,19 @@ const maxWaitS = 60;
 export function preferredWaitS(header: string | string[] | undefined): number {
   const found = /(?:^|[,;\s])wait="?(\d{1,6})"?(?:$|[,;\s])/i.exec([header ?? ''].flat().join(','))?.[1];
   return found === undefined ? 0 : Math.min(maxWaitS, Number(found));
+}
+
+/** Aborts when the client has left or the process stops: nobody needs the wait any more. */
+export function endOfWait({ raw, request }: FastifyReply, stopping: AbortSignal): AbortSignal {
+  const ended = new AbortController();
+  const end = (): void => ended.abort();
+  if (stopping.aborted || raw.closed || request.raw.socket.destroyed) end();
+  stopping.addEventListener('abort', end, { once: true });
+  raw.once('close', () => {
+    stopping.removeEventListener('abort', end);
+    end();
+  });
+  return ended.signal;
 }
 
 /** @returns a function that runs a wait, and throws AppError rate_limited if the tenant already has too many. */

@@ -5,8 +5,9 @@ import { type SessionExpansion, type ShownSession, shownSession } from '@greenro
 import { endingOf } from '@greenroom/shared/session/reasons.ts';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import type { Access } from '../access/authenticate.ts';
 import type { Caller } from '../access/caller.ts';
-import { createHolds, preferredWaitS } from '../access/held.ts';
+import { createHolds, endOfWait, preferredWaitS } from '../access/held.ts';
 import { callerOf, callersWith, holdersWith, streamersWith } from '../access/route-access.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
@@ -23,6 +24,7 @@ import { type ViewDeps, viewSession } from './session-view.ts';
 
 /** `/api/sessions`: creates, shows, reschedules and ends sessions. */
 export interface SessionRoutesDeps extends ViewDeps, StopMachinesDeps {
+  access: Pick<Access, 'stands'>;
   sessions: SessionStore;
   create: CreateDeps;
   readiness: Pick<Readiness, 'wait' | 'notify'>;
@@ -118,12 +120,17 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
         const { id } = request.params;
         checkExpand(caller, expand);
         const waitS = preferredWaitS(request.headers.prefer);
-        if (waitS > 0) {
-          await shown(id, caller);
-          await hold(caller, () => readiness.wait(id, waitS * 1_000, deps.stopping));
-          reply.header('preference-applied', `wait=${waitS}`);
-        }
-        return shown(id, caller, expand);
+        if (waitS === 0) return shown(id, caller, expand);
+        await shown(id, caller);
+        await hold(caller, () => readiness.wait(id, waitS * 1_000, endOfWait(reply, deps.stopping)));
+        if (request.raw.socket.destroyed) return reply.hijack();
+        const [answer, stands] = await Promise.all([
+          shown(id, caller, expand),
+          deps.access.stands(request, caller, 'sessions:read'),
+        ]);
+        if (!stands) throw new AppError('unauthenticated', { detail: 'The credential was revoked meanwhile.' });
+        reply.header('preference-applied', `wait=${waitS}`);
+        return answer;
       },
     );
 
