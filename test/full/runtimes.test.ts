@@ -1,9 +1,10 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { spawnTied } from '@greenroom/local-cloud/process.ts';
 import { freePort } from '@greenroom/local-cloud/supabase/ports.ts';
 import { createGreenroom } from '@greenroom/server';
 import { scopes } from '@greenroom/shared/protocol/access.ts';
@@ -29,9 +30,13 @@ const inPrograms = (...names: string[]) => path.join(programs, 'node_modules', .
 async function install(): Promise<{ bun: string; workerd: string }> {
   if (!existsSync(inPrograms('workerd')))
     await run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: programs });
-  // The one that npm has chosen for this machine. The package `bun` would copy it, by an install script.
-  const [platform = ''] = await readdir(inPrograms('@oven'));
-  return { bun: inPrograms('@oven', platform, 'bin/bun'), workerd: inPrograms('.bin/workerd') };
+  // The programs themselves, as npm has chosen them for this machine: the packages `bun` and `workerd` need install scripts, or
+  // start another process that outlives them.
+  const programOf = async (scope: string, name: string): Promise<string> => {
+    const [platform = ''] = await readdir(inPrograms(scope));
+    return inPrograms(scope, platform, 'bin', name);
+  };
+  return { bun: await programOf('@oven', 'bun'), workerd: await programOf('@cloudflare', 'workerd') };
 }
 
 const secret = `whsec_${btoa('a secret of the endpoint')}`;
@@ -100,11 +105,11 @@ describe('the published client', () => {
     return outfile;
   };
   const start = (command: string, args: string[], environment: Record<string, string> = {}) => {
-    const child = spawn(command, args, { cwd: dir, env: { PATH: process.env.PATH ?? '', ...environment } });
+    const child = spawnTied(command, args, { cwd: dir, env: { PATH: process.env.PATH ?? '', ...environment } });
     children.push(child);
     const seen = { output: '' };
     for (const stream of [child.stdout, child.stderr])
-      stream.on('data', (part) => {
+      stream?.on('data', (part) => {
         seen.output += part;
       });
     return seen;
