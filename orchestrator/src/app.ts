@@ -22,6 +22,7 @@ import { positionRoutes } from './api/positions.ts';
 import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
 import { providerCredentialRoutes } from './api/provider-credentials.ts';
 import { recordingRoutes } from './api/recordings.ts';
+import { requestRoutes } from './api/requests.ts';
 import { resultRoutes } from './api/results.ts';
 import { roomRoutes } from './api/room.ts';
 import { sessionListRoutes } from './api/session-list.ts';
@@ -91,6 +92,14 @@ function registerLogging(app: FastifyInstance, { logger, metrics, requestTracing
   });
 }
 
+/** The log that tenants read. */
+function registerRequestLog(app: FastifyInstance, { door, requestLog }: Deps): void {
+  app.addHook('onResponse', async (request, reply) => {
+    const asker = door.access.askerOf(request);
+    if (asker) requestLog.note(asker, request, reply);
+  });
+}
+
 /** The caller's remaining limit (draft-ietf-httpapi-ratelimit-headers). `RateLimit-Reset` is in seconds. */
 function registerRateLimitHeaders(app: FastifyInstance, { door }: Deps): void {
   app.addHook('onSend', async (request, reply) => {
@@ -116,7 +125,7 @@ function registerHeaders(app: FastifyInstance, { isStopping }: Deps): void {
 async function registerRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   const { config, browserTokens } = deps;
   await app.register(healthRoutes(deps));
-  for (const routes of [sessionRoutes, sessionListRoutes, meRoutes, auditLogRoutes])
+  for (const routes of [sessionRoutes, sessionListRoutes, meRoutes, auditLogRoutes, requestRoutes])
     await app.register(routes(deps.api), { prefix: '/api' });
   await app.register(transcriptRoutes(deps.api), { prefix: '/api' });
   await app.register(resultRoutes(deps.api), { prefix: '/api' });
@@ -180,6 +189,7 @@ export async function buildApp(deps: Deps): Promise<FastifyInstance> {
   registerHeaders(app, deps);
   registerRateLimitHeaders(app, deps);
   registerLogging(app, deps);
+  registerRequestLog(app, deps);
   await registerPressure(app, deps.config.maxEventLoopDelayMs);
   registerRouteAccess(app, deps.door.access, deps.door.shares);
   registerAccept(app);

@@ -9,6 +9,7 @@ import { addressKeyOf } from './access/remote-address.ts';
 import { createEventFeed } from './api/event-feed.ts';
 import { createIdempotency, idempotencyTimes } from './api/idempotency.ts';
 import { createLinkLimits } from './api/link-limits.ts';
+import { createRequestLog } from './api/request-log.ts';
 import { websocketUrl } from './api/session-view.ts';
 import { createTenantFeed } from './api/tenant-feed.ts';
 import type { PastVersion } from './api/versions.ts';
@@ -22,6 +23,7 @@ import { createLimitStore } from './database/limit-store.ts';
 import { createMachineStore } from './database/machine-store.ts';
 import { createOperatorStore, createReadDrains } from './database/operator-store.ts';
 import { createPhasesStore } from './database/phases-store.ts';
+import { createRequestStore } from './database/request-store.ts';
 import type { Intent } from './database/rows.ts';
 import { createSessionStore } from './database/session-store.ts';
 import { createSimulationStore } from './database/simulation-store.ts';
@@ -223,6 +225,8 @@ function createParts(ground: Ground) {
     ...{ vault, clock, logger },
     store: createIdempotencyStore(ground.database, idempotencyTimes.holdMs),
   });
+  const requests = createRequestStore(ground.database);
+  const requestLog = createRequestLog({ record: requests.record, clock, logger });
   const tenancy = createTenancy(ground);
   const persons = createRetention(ground.database, logger);
   const outbox = createWebhooks({ ...ground, guard, onOutcome: (outcome) => metrics.webhooks.inc({ outcome }) });
@@ -245,6 +249,8 @@ function createParts(ground: Ground) {
     ...news,
     door,
     idempotency,
+    requests,
+    requestLog,
     guard,
     tenancy,
     persons,
@@ -315,9 +321,10 @@ function createScraping({ config, database, metrics, clock, logger, health }: Gr
 const jobsOf = ({ deadlines }: Ground, { fleet, finishing, video, ...parts }: Parts): Job[] => [
   ...fleet.jobs,
   { name: 'evaluations', everyMs: deadlines.finishingTickMs, run: finishing.worker.run },
-  ...[parts.door, parts.idempotency, parts.tenancy, parts.persons, parts.outbox, parts.simulations].flatMap(
-    (part) => part.jobs,
-  ),
+  ...[
+    ...[parts.door, parts.idempotency, parts.requestLog, parts.tenancy, parts.persons, parts.outbox],
+    parts.simulations,
+  ].flatMap((part) => part.jobs),
   ...(video ? [{ name: 'recordings', everyMs: deadlines.finishingTickMs, run: video.worker.run }] : []),
 ];
 
@@ -352,6 +359,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
     perMinute: config.access.perMinute.joinAddress,
     callerPerMinute: config.access.perMinute,
     listAudit: createListAudit(ground.database),
+    requests: parts.requests,
     links: createLinkLimits({ limits: door.limits, clock }),
     addressKey: addressKeyOf(config.keys.credentials),
     create: {

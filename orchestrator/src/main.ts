@@ -31,6 +31,7 @@ const shutdownOf = (app: FastifyInstance, deps: Deps) =>
     { name: 'hot workers', limitMs: 2_000, run: deps.hotWorkers.stop },
     { name: 'heartbeats', limitMs: 5_000, run: deps.heartbeats.flush },
     { name: 'requests under way', limitMs: 15_000, run: () => app.close() },
+    { name: 'request log', limitMs: 2_000, run: deps.requestLog.flush },
     { name: 'events', limitMs: 1_000, run: deps.feed.stop },
     { name: 'regular jobs', limitMs: 10_000, run: deps.ticker.stop },
     { name: 'reconciling', limitMs: 16_000, run: deps.reconciler.idle },

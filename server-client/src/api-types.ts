@@ -91,6 +91,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the recent requests of the tenant, newest first
+         * @description The requests of its keys and users, also refused ones, of the last seven days, and of these the newest 100,000 or so. A request appears about a second after its answer.
+         */
+        get: operations["listRequests"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions/{id}/transcript": {
         parameters: {
             query?: never;
@@ -2346,6 +2366,30 @@ export interface components {
             /** @description Send it as `cursor`, with the same filters, to get the next page. Null on the last page. */
             next_cursor: string | null;
         };
+        RequestEntry: {
+            id: number;
+            /** @description The `x-request-id` of the answer. */
+            request_id: string;
+            /** @description `key:<id>` or `user:<id>`. */
+            actor: string;
+            method: string;
+            /** @description The path as this document writes it, for example `/api/sessions/{id}`. */
+            path: string;
+            status: number;
+            /** @description The `code` of the problem that was answered. Null: there was none. */
+            code: string | null;
+            /** @description Time until the answer was sent, ms. */
+            took_ms: number;
+            /** Format: date-time */
+            created_at: string;
+        };
+        RequestLog: {
+            data: components["schemas"]["RequestEntry"][];
+            /** @description Whether another page follows. */
+            has_more: boolean;
+            /** @description Send it as `cursor`, with the same filters, to get the next page. Null on the last page. */
+            next_cursor: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -3824,6 +3868,179 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"] & {
                         /** @enum {string} */
                         code: "not_found";
+                    };
+                };
+            };
+            /** @description `not_acceptable`: The answer has none of the accepted forms. */
+            406: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "not_acceptable";
+                    };
+                };
+            };
+            /** @description `validation_failed`: A field is missing or wrong. */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "validation_failed";
+                    };
+                };
+            };
+            /** @description `rate_limited`: Too many requests. */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "rate_limited";
+                    };
+                };
+            };
+            /** @description `internal_error`: Something went wrong on our side. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "internal_error";
+                    };
+                };
+            };
+            /** @description `database_unavailable`: The database is not reachable. `overloaded`: This orchestrator is overloaded. `shutting_down`: This orchestrator is shutting down. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "database_unavailable" | "overloaded" | "shutting_down";
+                    };
+                };
+            };
+        };
+    };
+    listRequests: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Maximum number of items on the page.
+                 * @example 1
+                 */
+                limit?: number;
+                /** @description The `next_cursor` of the page before. */
+                cursor?: string;
+                /**
+                 * @description A status such as `409`, or all of a kind: `4xx`.
+                 * @example 2xx
+                 */
+                status?: string;
+                method?: "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+                /**
+                 * @description The path as this document writes it, for example `/api/sessions/{id}`.
+                 * @example /api/tenants/{id}/api-keys
+                 */
+                path?: string;
+                code?: string;
+                actor?: string;
+                request_id?: string;
+                /** @description At this time or later. */
+                from?: string;
+                /** @description Before this time. */
+                until?: string;
+            };
+            header?: {
+                /** @description The `etag` of an earlier answer: 304 while it has not changed. */
+                "if-none-match"?: string;
+                /** @description The version of the API, instead of that of the key. */
+                "greenroom-version"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "data": [
+                     *         {
+                     *           "id": 40,
+                     *           "request_id": "0b5c6f2e-7d41-4c9a-8e1f-000000000018",
+                     *           "actor": "key:0b5c6f2e-7d41-4c9a-8e1f-000000000002",
+                     *           "method": "GET",
+                     *           "path": "/api/tenants/{id}/api-keys",
+                     *           "status": 200,
+                     *           "code": null,
+                     *           "took_ms": 4,
+                     *           "created_at": "2026-12-01T09:00:00Z"
+                     *         }
+                     *       ],
+                     *       "has_more": true,
+                     *       "next_cursor": "example-of-a-cursor"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RequestLog"];
+                };
+            };
+            /** @description Unchanged since the `etag` in `if-none-match`. */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `invalid_cursor`: The cursor is not one of this list. `unsupported_version`: This version of the API is not supported. `tenant_required`: The request does not name a tenant. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "invalid_cursor" | "unsupported_version" | "tenant_required";
+                    };
+                };
+            };
+            /** @description `unauthenticated`: No valid credential was sent. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "unauthenticated";
+                    };
+                };
+            };
+            /** @description `forbidden`: The credential does not permit this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"] & {
+                        /** @enum {string} */
+                        code: "forbidden";
                     };
                 };
             };
@@ -9407,7 +9624,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000019",
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000020",
                      *       "slug": "example",
                      *       "name": "Example",
                      *       "status": "active",
@@ -9747,7 +9964,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000020 */
                 id: string;
             };
             cookie?: never;
@@ -10175,7 +10392,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000020 */
                 id: string;
             };
             cookie?: never;
@@ -10201,7 +10418,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000019",
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000020",
                      *       "slug": "example",
                      *       "name": "Example",
                      *       "status": "active",
@@ -10376,7 +10593,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000020 */
                 id: string;
                 /** @example fra */
                 region: string;
@@ -10416,7 +10633,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000019",
+                     *       "id": "0b5c6f2e-7d41-4c9a-8e1f-000000000020",
                      *       "slug": "example",
                      *       "name": "Example",
                      *       "status": "active",
@@ -10603,7 +10820,7 @@ export interface operations {
             path: {
                 /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000001 */
                 id: string;
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000018 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
                 user: string;
             };
             cookie?: never;
@@ -10761,7 +10978,7 @@ export interface operations {
             path: {
                 /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000001 */
                 id: string;
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000018 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
                 user: string;
             };
             cookie?: never;
@@ -10895,7 +11112,7 @@ export interface operations {
                 "greenroom-version"?: string;
             };
             path: {
-                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000019 */
+                /** @example 0b5c6f2e-7d41-4c9a-8e1f-000000000020 */
                 id: string;
             };
             cookie?: never;

@@ -17,6 +17,8 @@ export interface Operations {
   getMe(options?: RequestOptions): Promise<Answer<'getMe'>>;
   /** List the audit log of a tenant, newest first. `GET /api/tenants/{id}/audit-log` */
   listAuditLog(id: string, query?: Query<'listAuditLog'>, options?: RequestOptions): Pages<Item<'listAuditLog'>>;
+  /** List the recent requests of the tenant, newest first. The requests of its keys and users, also refused ones, of the last seven days, and of these the newest 100,000 or so. A request appears about a second after its answer. `GET /api/requests` */
+  listRequests(query?: Query<'listRequests'>, options?: RequestOptions): Pages<Item<'listRequests'>>;
   /** Show the summary and evaluation of a session. A result exists as soon as the interview has ended. It is `pending` until it is complete. 404 before that. `GET /api/sessions/{id}/result` */
   getResult(id: string, options?: RequestOptions): Promise<Answer<'getResult'>>;
   /** Record that a person has reviewed the result. `PATCH /api/sessions/{id}/result` */
@@ -137,6 +139,7 @@ export const operationTable: Readonly<Record<keyof Operations, OperationRow>> = 
   endSession: { method: 'DELETE', path: '/api/sessions/{id}', input: undefined, isList: false },
   getMe: { method: 'GET', path: '/api/me', input: undefined, isList: false },
   listAuditLog: { method: 'GET', path: '/api/tenants/{id}/audit-log', input: 'query', isList: true },
+  listRequests: { method: 'GET', path: '/api/requests', input: 'query', isList: true },
   getResult: { method: 'GET', path: '/api/sessions/{id}/result', input: undefined, isList: false },
   reviewResult: { method: 'PATCH', path: '/api/sessions/{id}/result', input: 'body', isList: false },
   rerunResult: { method: 'POST', path: '/api/sessions/{id}/result/rerun', input: undefined, isList: false },

@@ -40,6 +40,7 @@ duties                 -     -         -       -       -      R             -   
 session_phases         -     -         -       -       -      R             -       -       -
 simulations            -     -         -       -       -      R             -       -       -
 audit_log              -     -         -       -       r      R             -       -       -
+api_requests           -     -         -       -       -      R             -       -       -
 consents               -     -         r       r       r      R             -       -       -
 provider_credentials   -     -         -       -       -      R             -       -       -
 webhook_endpoints      -     -         -       -       -      R             -       -       -

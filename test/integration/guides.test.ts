@@ -21,7 +21,9 @@ beforeAll(async () => {
   shell = openShell(stack.dir);
   await shell.run(`SUPABASE_URL=${supabase.url} SUPABASE_KEY=${supabase.publishableKey}`);
   const pick = (await blocksOf('quick-start.md')).find((block) => block.startsWith('pick()'));
-  await shell.run(`GREENROOM=${stack.publicUrl} LIVE_KEY=${stack.tenant.apiKey}\n${pick}`);
+  await shell.run(
+    `GREENROOM=${stack.publicUrl} LIVE_KEY=${stack.tenant.apiKey} OPERATOR=${stack.operatorToken}\n${pick}`,
+  );
 });
 afterAll(async () => {
   shell?.stop();
@@ -46,7 +48,10 @@ test('every block of docs/guides.md runs, in the order of the page', async () =>
     '2026-11\npending\n',
     expect.stringMatching(/^eras\w+\n$/),
     expect.stringMatching(uuid),
+    expect.stringMatching(/^gr_live_\S+\n$/),
+    '',
     expect.stringMatching(/^gr_live_\S+\n"cost_usd":/),
+    expect.stringMatching(/^\/api\/\S+\n$/),
   ]);
 });
 

@@ -1,6 +1,7 @@
-import { meView } from '@greenroom/shared/protocol/account.ts';
+import { meView, requestList } from '@greenroom/shared/protocol/account.ts';
 import { sessionList, shownSession } from '@greenroom/shared/protocol/session-reads.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { mostHeld } from '../../orchestrator/src/access/held.ts';
 import { type ApiWorld, type Got, type Sent, startApiWorld } from '../support/api-world.ts';
 
 /** What a platform reads through the API: sessions by filters, its own account, the audit log, and what has changed. */
@@ -150,6 +151,70 @@ test('the audit log is listed in pages, by filters, for admins of the tenant onl
   expect((await send(at, { as: other.apiKey })).status).toBe(404);
 });
 
+describe('the request log', () => {
+  const list = async (query: string, as = admin) => {
+    await world.deps.requestLog.flush();
+    const answer = await send(`/api/requests?${query}`, { as });
+    expect(answer.status, answer.text).toBe(200);
+    return requestList.parse(answer.json);
+  };
+
+  test('a request is found by its id, with what was answered and nothing of what was sent', async () => {
+    const body = { candidate: { name: 'Ludwig' }, position: { title: '' }, metadata: { order: 'private' } };
+    const { status, headers } = await send('/api/sessions', { method: 'POST', body });
+    expect(status).toBe(422);
+    const id = headers.get('x-request-id') ?? '';
+    const found = await list(`request_id=${id}`);
+    expect(found.data).toEqual([
+      {
+        ...{ id: expect.any(Number), request_id: id, actor: expect.stringMatching(/^key:/), method: 'POST' },
+        ...{ path: '/api/sessions', status: 422, code: 'validation_failed', took_ms: expect.any(Number) },
+        created_at: expect.any(String),
+      },
+    ]);
+    const { rows } = await world.db.query('select r::text as line from public.api_requests r where request_id = $1', [
+      id,
+    ]);
+    expect(rows[0].line).not.toMatch(/Ludwig|private/);
+  });
+
+  test('a path is its template, and filters select', async () => {
+    await send(`/api/sessions/${ids.first}`);
+    await send(`/api/sessions/${ids.first}`, { method: 'PATCH', body: { scheduled_at: inDays(-1) } });
+    const of = encodeURIComponent('/api/sessions/{id}');
+    expect((await list(`path=${of}&method=GET&status=200`)).data.length).toBeGreaterThan(0);
+    const refused = (await list(`path=${of}&status=4xx`)).data;
+    expect(refused.length).toBeGreaterThan(0);
+    for (const { path, status, code } of refused)
+      expect([path, Math.floor(status / 100), code]).toEqual(['/api/sessions/{id}', 4, expect.any(String)]);
+    expect((await list(`from=${encodeURIComponent(inDays(1))}`)).data).toEqual([]);
+    expect((await send('/api/requests?status=6xx')).status).toBe(422);
+  });
+
+  test('pages follow each other, newest first', async () => {
+    for (let n = 0; n < 5; n += 1) await send('/api/me');
+    const path = 'path=%2Fapi%2Fme&limit=2';
+    const first = await list(path);
+    const second = await list(`${path}&cursor=${first.next_cursor}`);
+    const of = [...first.data, ...second.data].map(({ id }) => id);
+    expect(of).toEqual(of.toSorted((a, b) => b - a));
+    expect(new Set(of).size).toBe(4);
+  });
+
+  test('a refused scope is in it; another tenant and a key without tenant:read see nothing', async () => {
+    const refused = await send('/api/requests', { as: reader });
+    expect(refused.status).toBe(403);
+    const id = refused.headers.get('x-request-id');
+    expect((await list(`request_id=${id}`)).data).toMatchObject([{ status: 403, code: 'forbidden' }]);
+    const other = await world.tenant('initech');
+    expect((await list(`request_id=${id}`, other.apiKey)).data).toEqual([]);
+    const wrongTenant = await send(`/api/tenants/${tenantId}`, { as: other.apiKey });
+    expect(wrongTenant.status).toBe(404);
+    const theirs = await list(`request_id=${wrongTenant.headers.get('x-request-id')}`, other.apiKey);
+    expect(theirs.data).toMatchObject([{ path: '/api/tenants/{id}', status: 404 }]);
+  });
+});
+
 describe('conditional requests', () => {
   test('a session that has not changed is 304, although each answer has a new join token', async () => {
     const { headers } = await send(`/api/sessions/${ids.later}`);
@@ -195,6 +260,34 @@ test('Prefer: wait holds a read until the session has ended, and a read of a ten
   }
   const absent = await send(`/api/sessions/${crypto.randomUUID()}`, { headers: { prefer: 'wait=30' } });
   expect(absent.status).toBe(404);
+});
+
+test('reads that wait are freed when their clients leave, and a key that was revoked meanwhile reads nothing', async () => {
+  const created = await send('/api/sessions', {
+    ...{ method: 'POST', body: { candidate: { name: 'Ada' }, position: { title: 'Cook' }, placement: 'on_join' } },
+  });
+  const at = `/api/sessions/${created.json.session_id}`;
+  const wait = (as: string, signal?: AbortSignal) =>
+    fetch(`${world.url}${at}`, {
+      headers: { authorization: `Bearer ${as}`, prefer: 'wait=60' },
+      ...(signal ? { signal } : {}),
+    });
+  const leaving = new AbortController();
+  const left = Array.from({ length: mostHeld }, () => wait(admin, leaving.signal).catch(() => undefined));
+  await expect.poll(() => world.deps.readiness.waiting).toBe(mostHeld);
+  expect((await wait(admin)).status).toBe(429);
+  leaving.abort();
+  await Promise.all(left);
+  await expect.poll(() => world.deps.readiness.waiting).toBe(0);
+  const made = await send(`/api/tenants/${tenantId}/api-keys`, {
+    ...{ method: 'POST', body: { name: 'short', scopes: ['sessions:read'] } },
+  });
+  const held = wait(made.json.key);
+  await expect.poll(() => world.deps.readiness.waiting).toBe(1);
+  await send(`/api/tenants/${tenantId}/api-keys/${made.json.id}`, { method: 'DELETE' });
+  await send(at, { method: 'DELETE' });
+  const answer = await held;
+  expect([answer.status, ((await answer.json()) as { code: string }).code]).toEqual([401, 'unauthenticated']);
 });
 
 test('a new key is pinned to the newest version of the API, and keeps it when it is rotated', async () => {

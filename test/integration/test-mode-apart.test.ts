@@ -69,6 +69,7 @@ describe('live and test rows', () => {
       ids: {
         ...{ sessions: id, candidates: candidate.id, positions: position.id, webhooks: webhook.id, tenants: tenant },
         ...{ invitation: invitation.id, delivery: delivery.id, key: another.id, video: `vi${mark}` },
+        requests: (await world.send('/api/me', { as: key })).json.actor,
         ...{ region: 'fra', provider: 'openai', user: randomUUID(), withdrawals: id },
       },
     };
@@ -133,6 +134,7 @@ describe('live and test rows', () => {
         closing.abort();
         expect(namesNothingOf(other, text)).toEqual([]);
       } else if (operation.method === 'GET') {
+        await world.deps.requestLog.flush();
         const answer = await ask(operation, mine, operation.path);
         expect(answer.status).toBe(200);
         expect(namesNothingOf(other, answer.text)).toEqual([]);

@@ -168,6 +168,8 @@ export async function* steps(
   yield platform('deleteProviderCredential', 204, { params: { ...own, provider: 'openai' } });
   yield platform('getTenantUsage', 200, { params: own });
   yield platform('listAuditLog', 200, { params: own, query: { action: 'api_key.create', limit: '1' } });
+  await world.deps.requestLog.flush();
+  yield platform('listRequests', 200, { query: { status: '2xx', path: '/api/tenants/{id}/api-keys', limit: '1' } });
   const user = { ...own, user: (await world.user('grace@example.com', {})).id };
   yield platform('setTenantMember', 204, { params: user, body: { role: 'viewer' } });
   yield platform('removeTenantMember', 204, { params: user });

@@ -37,6 +37,8 @@ export type Authenticate = (request: FastifyRequest, scope: Scope | null) => Pro
 /** Who acts on the tenant named in the path: a key or user of that tenant, or an operator. */
 export type Actor = { kind: 'tenant'; caller: Caller; actor: string } | { kind: 'operator'; actor: string };
 
+export type Asker = Pick<Caller, 'tenantId' | 'actor'>;
+
 export interface Access {
   /** Throws AppError: unauthenticated, forbidden, tenant_required, rate_limited. */
   authenticate: Authenticate;
@@ -53,6 +55,8 @@ export interface Access {
   forgetKey(keyId: string): void;
   /** Drops the user's memberships from the cache. */
   forgetUser(userId: string): void;
+  /** Who sent the request, also if it was then refused. Undefined if no tenant's credential was recognised. */
+  askerOf(request: FastifyRequest): Asker | undefined;
   /** The state of the caller's rate limits after this request, for the response headers. */
   drawnBy(request: FastifyRequest): Drawn | undefined;
 }
@@ -113,6 +117,7 @@ export function createAccess(deps: AccessDeps): Access {
     clock,
   );
   const drawn = new WeakMap<FastifyRequest, Drawn>();
+  const askers = new WeakMap<FastifyRequest, Asker>();
   /** For the hash of each valid key: until when it needs no look-up limit, monotonic ms. */
   const goodUntil = new Map<string, number>();
   /** Hashes of keys with a look-up in progress. Concurrent look-ups of one key are one in the database, so they count once. */
@@ -288,6 +293,7 @@ export function createAccess(deps: AccessDeps): Access {
         const credential = await known(request, who);
         const caller = await callerOf(credential, wantedTenant(request));
         who.tenantId = caller.tenantId;
+        askers.set(request, caller);
         return admit(request, caller, scope);
       }),
     forTenant: (request, scope, tenantId) =>
@@ -303,6 +309,7 @@ export function createAccess(deps: AccessDeps): Access {
           },
         );
         who.tenantId = caller.tenantId;
+        askers.set(request, caller);
         if (caller.tenantId !== tenantId) throw tenantNotFound();
         return { kind: 'tenant', caller: admit(request, caller, scope), actor: caller.actor };
       }),
@@ -316,6 +323,7 @@ export function createAccess(deps: AccessDeps): Access {
     stands,
     forgetKey: (keyId) => keys.forget((key) => key.key_id === keyId),
     forgetUser: (userId) => members.forget((entry) => entry.userId === userId),
+    askerOf: (request) => askers.get(request),
     drawnBy: (request) => drawn.get(request),
   };
 }

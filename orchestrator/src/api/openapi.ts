@@ -1,6 +1,6 @@
 import { type ErrorCode, errorCodeNames, errorCodes } from '@greenroom/shared/errors/codes.ts';
 import { tenantHeader } from '@greenroom/shared/protocol/access.ts';
-import { auditList, auditView, meView } from '@greenroom/shared/protocol/account.ts';
+import { auditList, auditView, meView, requestList, requestView } from '@greenroom/shared/protocol/account.ts';
 import {
   candidateList,
   candidateView,
@@ -56,7 +56,7 @@ for (const [id, view] of Object.entries({
   ...{ SessionList: sessionList, CandidateList: candidateList, PositionList: positionList },
   ...{ InvitationList: invitationList, RecordingList: recordingList, WebhookList: webhookList },
   ...{ DeliveryList: deliveryList, TenantList: tenantList, ApiKeyList: apiKeyList, AuditLog: auditList },
-  ProviderCredentialList: providerCredentialList,
+  ...{ ProviderCredentialList: providerCredentialList, RequestEntry: requestView, RequestLog: requestList },
 }))
   components.add(view, { id });
 

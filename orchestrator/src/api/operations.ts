@@ -102,6 +102,7 @@ export const operations: Readonly<Record<string, OperationInfo>> = {
   },
   'GET /api/test/sessions/:id/simulation': { id: 'getSimulation', tag: 'Test mode' },
   'GET /api/me': { id: 'getMe', tag: 'Tenants' },
+  'GET /api/requests': { id: 'listRequests', tag: 'Tenants' },
   'GET /api/tenants/:id/audit-log': { id: 'listAuditLog', tag: 'Tenants' },
   'GET /api/tenants/:id/provider-credentials': { id: 'listProviderCredentials', tag: 'Tenants' },
   'PUT /api/tenants/:id/provider-credentials/:provider': { id: 'setProviderCredential', tag: 'Tenants' },

@@ -45,7 +45,12 @@ export function problemOf(error: AppError, requestId: string) {
   };
 }
 
+const codes = new WeakMap<FastifyReply, ErrorCode>();
+/** The code of the problem that was sent; undefined if none was. */
+export const codeOf = (reply: FastifyReply): ErrorCode | undefined => codes.get(reply);
+
 export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
+  codes.set(reply, error.code);
   if (error.retryAfterS !== undefined) reply.header('retry-after', String(error.retryAfterS));
   if (error.status === 401) reply.header('www-authenticate', 'Bearer');
   // An own serialiser, because a route's response schema does not describe its errors.

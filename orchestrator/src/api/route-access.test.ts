@@ -25,6 +25,7 @@ const open: Access = {
   stands: async () => true,
   forgetKey: () => undefined,
   forgetUser: () => undefined,
+  askerOf: () => undefined,
   drawnBy: () => undefined,
 };
 const shut: Access = {

@@ -15,6 +15,9 @@ import type { Job } from '../runtime/ticker.ts';
 const retained = z.object({ more: z.boolean() });
 /** Maximum number of steps per run. */
 const maxSteps = 20;
+/** The request log grows faster than all else, and its rows are small. */
+const requestStep = 5_000;
+const maxRequestSteps = 100;
 
 export function createRetention(database: Database, logger: Logger) {
   const people = createPeopleStore(database);
@@ -38,10 +41,17 @@ export function createRetention(database: Database, logger: Logger) {
       if (!(await callFunction(database, 'expire_retained', {}, retained)).more) return;
   };
 
+  const expireRequests = async (): Promise<void> => {
+    for (let step = 0; step < maxRequestSteps; step += 1)
+      if ((await callFunction(database, 'expire_api_requests', { p_limit: requestStep }, z.int())) < requestStep)
+        return;
+  };
+
   const jobs: Job[] = [
     { name: 'erasures', everyMs: 2_000, run: erase },
     { name: 'withdrawals', everyMs: 2_000, run: eraseWithdrawn },
     { name: 'retention', everyMs: 600_000, run: expire },
+    { name: 'request-log-retention', everyMs: 600_000, run: expireRequests },
   ];
   return { people, jobs };
 }

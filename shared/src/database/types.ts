@@ -66,6 +66,54 @@ export type Database = {
           },
         ];
       };
+      api_requests: {
+        Row: {
+          actor: string;
+          code: string | null;
+          created_at: string;
+          id: number;
+          method: string;
+          path: string;
+          request_id: string;
+          status: number;
+          tenant_id: string;
+          took_ms: number;
+        };
+        ComputedFields: never;
+        Insert: {
+          actor: string;
+          code?: string | null;
+          created_at: string;
+          id?: never;
+          method: string;
+          path: string;
+          request_id: string;
+          status: number;
+          tenant_id: string;
+          took_ms: number;
+        };
+        Update: {
+          actor?: string;
+          code?: string | null;
+          created_at?: string;
+          id?: never;
+          method?: string;
+          path?: string;
+          request_id?: string;
+          status?: number;
+          tenant_id?: string;
+          took_ms?: number;
+        };
+        Relationships: [
+          {
+            foreignKeyName: 'api_requests_tenant_id_fkey';
+            columns: ['tenant_id'];
+            isOneToOne: false;
+            referencedRelation: 'tenants';
+            referencedColumns: ['id'];
+          },
+        ];
+      };
       audit_log: {
         Row: {
           action: string;
@@ -2405,6 +2453,7 @@ export type Database = {
         Args: { p_browser_hash: string; p_code_hash: string; p_session_id: string };
         Returns: Json;
       };
+      expire_api_requests: { Args: { p_limit?: number; p_most?: number }; Returns: number };
       expire_retained: { Args: { p_limit?: number }; Returns: Json };
       expire_sessions: { Args: Record<PropertyKey, never>; Returns: Json };
       finish_session: {
@@ -2464,6 +2513,10 @@ export type Database = {
       };
       list_api_keys: {
         Args: { p_before?: string; p_before_id?: string; p_limit: number; p_tenant_id: string };
+        Returns: Json;
+      };
+      list_api_requests: {
+        Args: { p_before_id?: number; p_filters?: Json; p_limit: number; p_tenant_id: string };
         Returns: Json;
       };
       list_audit: {
@@ -2593,6 +2646,7 @@ export type Database = {
       };
       put_tenant_user: { Args: { p_by: Json; p_role: string; p_tenant_id: string; p_user_id: string }; Returns: Json };
       read_consent: { Args: { p_code_hash: string; p_session_id: string }; Returns: Json };
+      record_api_requests: { Args: { p_requests: Json }; Returns: undefined };
       record_audit: { Args: { p_entry: Json }; Returns: undefined };
       record_brake_hold: {
         Args: { p_app_name: string; p_ceiling: number; p_ends: Json; p_orchestrator_id: string };

@@ -3,7 +3,7 @@ import { scope } from './access.ts';
 import { timestamp, uuid } from './common.ts';
 import { listOf } from './list.ts';
 
-/** What a caller learns about itself, and the audit log of its tenant. */
+/** What a caller learns about itself, and the audit log and the recent requests of its tenant. */
 
 /** `GET /api/me`. */
 export const meView = z.object({
@@ -39,3 +39,17 @@ export const auditView = z.object({
   created_at: timestamp,
 });
 export const auditList = listOf(auditView);
+
+/** `GET /api/requests`. */
+export const requestView = z.object({
+  id: z.number().int(),
+  request_id: z.string().describe('The `x-request-id` of the answer.'),
+  actor: z.string().describe('`key:<id>` or `user:<id>`.'),
+  method: z.string(),
+  path: z.string().describe('The path as this document writes it, for example `/api/sessions/{id}`.'),
+  status: z.number().int(),
+  code: z.string().nullable().describe('The `code` of the problem that was answered. Null: there was none.'),
+  took_ms: z.number().int().describe('Time until the answer was sent, ms.'),
+  created_at: timestamp,
+});
+export const requestList = listOf(requestView);

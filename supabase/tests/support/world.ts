@@ -56,6 +56,10 @@ function tenantTargets(owner: Owner): Record<string, Target> {
   const person = { ...at, candidate_id: idOf(`candidate ${tenant}`), name: 'Ada', email: 'ada@example.org' };
   const deletion = { video_id: `gone-${tenant}`, ...at, cause: 'retention' };
   const user = { ...at, user_id: idOf(`viewer of ${tenant}`), role: 'viewer' };
+  const request = {
+    ...{ ...at, actor: 'key:a', request_id: 'r', method: 'GET', path: '/api/me', status: 200 },
+    ...{ took_ms: 1, created_at: far },
+  };
   return {
     tenants: flagRow(
       { id: tenant_id, name: tenant, slug: tenant },
@@ -110,6 +114,12 @@ function tenantTargets(owner: Owner): Record<string, Target> {
       ['id'],
       { ceiling: 9 },
       { app_name: `x-${tenant}`, orchestrator_id: idOf('orchestrator'), ends: [], ceiling: 5 },
+    ),
+    api_requests: flagRow(
+      { ...request, id: owner === 'foreign' ? 1002 : 1001 },
+      ['tenant_id', 'id'],
+      { status: 500 },
+      request,
     ),
     audit_log: flagRow(
       { id: owner === 'foreign' ? 1002 : 1001, ...at, actor: 'user:a', action: 'x.y', outcome: 'done' },
@@ -257,7 +267,7 @@ export function targetsOf(owner: Owner): Record<string, Target> {
 /** Parents before children. */
 const order = [
   'tenants', 'consent_texts', 'tenant_counters', 'tenant_users', 'tenant_apps', 'api_keys', 'provider_credentials', 'webhook_endpoints', 'pool_policies',
-  'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'interview_sessions', 'machines', 'realtime_calls',
+  'candidates', 'tenant_candidates', 'positions', 'video_deletions', 'audit_log', 'api_requests', 'interview_sessions', 'machines', 'realtime_calls',
   'session_events', 'idempotency_keys', 'session_invitations', 'transcript_entries', 'transcript_writes', 'interview_results', 'video_segments', 'video_jobs', 'video_events',
   'machine_usage', 'consents', 'session_phases', 'webhook_deliveries', 'simulations', 'orchestrators', 'duties', 'rate_limits', 'region_drains', 'brake_holds',
 ]; // biome-ignore format: a list to be read across

@@ -7,7 +7,7 @@ import { z } from 'zod';
 /**
  * The product's orchestrator with one part removed, so that the rest can be measured.
  *
- * BENCH_MODE=accept      no requests to Fly and no periodic jobs: only accepting sessions is left
+ * BENCH_MODE=accept      no requests to Fly and no periodic jobs but the request log: only accepting sessions is left
  * BENCH_MODE=one-by-one  the same, with one rpc per session: the baseline without batching
  */
 const config = readConfig(process.env);
@@ -29,4 +29,5 @@ process.on('SIGTERM', () => {
     .then(deps.closeConnections)
     .then(() => process.exit(0));
 });
+setInterval(() => void deps.requestLog.flush(), 1_000).unref();
 await app.listen({ host: config.host, port: config.port, backlog: 4_096 });
