@@ -384,7 +384,7 @@ function workerApiOf(ground: Ground, { door, tenancy, video, fleet, heartbeats, 
     ...ground,
     ...{ identities, heartbeats, onChange, endings: fleet.endings, audit: door.auditRefusal },
     ...{ hotWorkers: fleet.hotWorkers, learnRoute: readiness.learn },
-    ...{ providerAccess: tenancy.providerAccess, templates: tenancy.templates, videoOffers: video?.offers ?? null },
+    ...{ providerAccess: tenancy.providerAccess, videoOffers: video?.offers ?? null },
   };
 }
 

@@ -126,7 +126,8 @@ grant execute on function app.new_candidate() to authenticated;
 -- This form of body is parsed when the function is created, so it needs no search_path and can be inlined. Checks call
 -- it a dozen times per session. Indexes use it with the rights of the caller, so every role may call it.
 create function app.rank_of(p_status text) returns smallint
-language sql immutable parallel safe
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
   return case p_status
     when 'scheduled' then 10 when 'pending' then 20 when 'provisioning' then 30 when 'ready' then 40
     when 'connecting' then 50 when 'in_progress' then 60 when 'finalizing' then 70
@@ -134,17 +135,20 @@ language sql immutable parallel safe
     when 'completed' then 90 when 'disconnected' then 90 when 'failed' then 90 when 'expired' then 90
     when 'cancelled' then 90
   end::smallint;
+end $$;
 comment on function app.rank_of(text) is
   'Returns the rank of a session status, null for any other text. The ranks equal sessionRanks in '
   'shared/src/session/states.ts. "ended" stands for the rank that all outcomes share; no session has this status.';
 grant execute on function app.rank_of(text) to anon, authenticated, service_role, orchestrator, session_worker;
 
 create function app.life_rank_of(p_state text) returns smallint
-language sql immutable parallel safe
+language plpgsql immutable parallel safe set search_path = '' as $$
+begin
   return case p_state
     when 'reserved' then 10 when 'created' then 20 when 'started' then 30 when 'claimed' then 40
     when 'draining' then 50 when 'destroying' then 60 when 'destroyed' then 70
   end::smallint;
+end $$;
 comment on function app.life_rank_of(text) is
   'Returns the rank of a machine state, null for any other text. The ranks equal machineRanks in '
   'shared/src/session/states.ts.';
@@ -2121,13 +2125,22 @@ create policy "admins read their tenant's audit entries" on public.audit_log for
 
 -- ── schemas/conversation/calls.sql ──
 create function app.next_ordinal(p_session_id uuid) returns integer
-language sql stable security definer set search_path = '' as $$
-  select coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
-    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
-$$;
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
+    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1);
+end $$;
 comment on function app.next_ordinal(uuid) is
   'Returns the ordinal of a session''s next call. If the last call never received a call id, its ordinal is used '
   'again.';
+
+create function app.interviewer_template(p_tenant_id uuid) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select t.settings ->> 'interviewer_template' from public.tenants t where t.id = p_tenant_id);
+end $$;
+comment on function app.interviewer_template(uuid) is
+  'Returns a tenant''s own template of the interviewer''s instructions. Null if it has none.';
 
 create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -2135,7 +2148,7 @@ declare
   s public.interview_sessions;
   m public.machines;
   c public.realtime_calls;
-  v_drawn jsonb;
+  v_wait integer;
   v_moving_ms integer;
 begin
   select * into m from public.machines where id = p_machine_id;
@@ -2153,11 +2166,8 @@ begin
   end if;
   -- Each opening costs a credential at the provider. The worker has a lower limit of its own; this one also holds for a
   -- stolen worker token. It is enough for three tries of each of the eight calls that a worker may open at once.
-  v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
-    jsonb_build_object('scope', 'calls:' || s.id, 'per_minute', 12, 'burst', 32))))) -> 0;
-  if not (v_drawn ->> 'allowed')::boolean then
-    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_drawn -> 'retry_after_ms');
-  end if;
+  v_wait := app.draw_limit('calls:' || s.id, 12, 32);
+  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
@@ -2168,13 +2178,14 @@ begin
       where id = s.id;
     update public.machines set hard_deadline_at = hard_deadline_at + app.interval_ms(v_moving_ms) where id = m.id;
   end if;
-  return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
+  return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id),
+    'interviewer_template', app.interviewer_template(s.tenant_id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
   'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
-  'calls it before an SDP offer is sent. The first call after a change of browsers extends the session by the time '
-  'that the change took. Refuses a fenced worker, an ended session, and a session that opens too '
-  'many calls (rate_limited).';
+  'calls it before an SDP offer is sent. Returns the session and the tenant''s interviewer_template. The first call '
+  'after a change of browsers extends the session by the time that the change took. Refuses a fenced worker, an '
+  'ended session, and a session that opens too many calls (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
@@ -2559,7 +2570,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions;
   v_entries jsonb;
-  v_drawn jsonb;
+  v_wait integer;
   v_constraint text;
 begin
   if jsonb_array_length(p_entries) > 1000 then
@@ -2569,11 +2580,8 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('upload ' || p_session_id, 0)) then
     return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', 1000);
   end if;
-  v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
-    jsonb_build_object('scope', 'upload:' || p_session_id, 'per_minute', 60, 'burst', 60))))) -> 0;
-  if not (v_drawn ->> 'allowed')::boolean then
-    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_drawn -> 'retry_after_ms');
-  end if;
+  v_wait := app.draw_limit('upload:' || p_session_id, 60, 60);
+  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
   -- FOR UPDATE, not FOR SHARE: the merge may raise the revision, and two uploads that share the lock would deadlock.
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;
@@ -3034,10 +3042,12 @@ alter table app.totals enable row level security;
 
 create function app.tally(p_name text, p_value numeric, p_labels jsonb default '{}'::jsonb,
   p_tenant_id uuid default null) returns void
-language sql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
+begin
+  if p_value is null then return; end if;
   insert into app.tallies (name, tenant_id, labels, value)
-    select p_name, p_tenant_id, p_labels, greatest(0, p_value) where p_value is not null
-$$;
+    values (p_name, p_tenant_id, p_labels, greatest(0, p_value));
+end $$;
 comment on function app.tally(text, numeric, jsonb, uuid) is
   'Adds a value to a counter, or observes a value of a histogram. Null adds nothing.';
 
@@ -3270,14 +3280,15 @@ comment on function app.count_worker(uuid, integer, jsonb) is
 
 -- ── schemas/machines/claiming.sql ──
 create function app.directive_of(s public.interview_sessions, m public.machines) returns jsonb
-language sql stable set search_path = '' as $$
-  select case
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
     when s.machine_id is distinct from m.id or s.epoch is distinct
       from m.epoch then jsonb_build_object('kind', 'fenced')
     when s.state_rank >= app.rank_of('ended') or s.end_requested_at is not null then
       jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
-    else jsonb_build_object('kind', 'continue') end
-$$;
+    else jsonb_build_object('kind', 'continue') end;
+end $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is
   'Returns what a worker must do: continue, end, or exit because it is fenced.';
 
@@ -3404,7 +3415,8 @@ begin
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call',
     (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
-      'credential_ciphertext', c.credential_ciphertext)
+      'credential_ciphertext', c.credential_ciphertext,
+      'interviewer_template', app.interviewer_template(s.tenant_id))
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
     'next_ordinal', app.next_ordinal(s.id),
     'losers', v_losers, 'traceparent', s.traceparent,
@@ -3532,10 +3544,12 @@ comment on function public.replace_unconfirmed(jsonb, integer, uuid) is
 grant execute on function public.replace_unconfirmed(jsonb, integer, uuid) to orchestrator;
 
 create function app.worker_is_over(s public.interview_sessions) returns boolean
-language sql stable set search_path = '' as $$
-  select s.state_rank >= app.rank_of('ended') and (s.completed_at < clock_timestamp() - interval '2 minutes'
-    or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed'))
-$$;
+language plpgsql stable set search_path = '' as $$
+begin
+  if s.state_rank < app.rank_of('ended') then return false; end if;
+  return s.completed_at < clock_timestamp() - interval '2 minutes'
+    or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed');
+end $$;
 comment on function app.worker_is_over(public.interview_sessions) is
   'Returns whether a session''s worker has no authority any more: its machine is gone, or the session ended two '
   'minutes ago, which is longer than a teardown takes.';
@@ -8850,67 +8864,46 @@ comment on function app.draw_start(uuid) is
   'Draws one start from the tenant''s limit of starts per minute. Returns 0 if the start is allowed, otherwise the '
   'milliseconds to wait. Locks the counters.';
 
-create function public.draw_rate_limits(p_requests jsonb) returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare
-  r jsonb;
-  v_results jsonb[] := '{}';
-begin
-  -- One order for every batch, or two could wait for each other.
-  insert into public.rate_limits (scope, next_at)
-    select distinct l ->> 'scope', clock_timestamp() from jsonb_array_elements(p_requests) q,
-      jsonb_array_elements(q -> 'limits') l order by 1
-    on conflict (scope) do nothing;
-  perform 1 from public.rate_limits x
-    where x.scope in (select l ->> 'scope' from jsonb_array_elements(p_requests) q,
-      jsonb_array_elements(q -> 'limits') l) order by x.scope for update;
-  for r in select * from jsonb_array_elements(p_requests) loop
-    v_results := v_results || app.draw_limits(r -> 'limits');
-  end loop;
-  return to_jsonb(v_results);
-end $$;
-comment on function public.draw_rate_limits(jsonb) is
-  'Draws requests from shared rate limits, each [{limits: [{scope, per_minute, burst}]}] from all of its limits or '
-  'from none; called by the video client and by upload_transcript. Returns in order {allowed, retry_after_ms, '
-  'limits: [{scope, limit, remaining, reset_ms}]}.';
-grant execute on function public.draw_rate_limits(jsonb) to orchestrator;
-
-create function app.draw_limits(p_limits jsonb) returns jsonb
+create function app.draw_limit(p_scope text, p_per_minute numeric, p_burst integer) returns integer
 language plpgsql set search_path = '' as $$
 declare
   v_now timestamptz := clock_timestamp();
-  v_wait double precision;
-  v_limits jsonb;
+  v_step interval := app.interval_ms(60000.0 / p_per_minute);
+  v_next timestamptz;
 begin
-  select coalesce(max(d.wait_ms), 0) into v_wait from app.limits_at(p_limits, v_now, 1) d;
-  if v_wait <= 0 then
-    update public.rate_limits x set next_at = d.next_at from app.limits_at(p_limits, v_now, 1) d
-      where x.scope = d.scope;
-  end if;
-  select jsonb_agg(jsonb_build_object('scope', d.scope, 'limit', d.burst, 'remaining', d.remaining,
-    'reset_ms', ceil(d.reset_ms)) order by d.n)
-    into v_limits from app.limits_at(p_limits, v_now, 0) d;
-  return jsonb_build_object('allowed', v_wait <= 0, 'retry_after_ms', ceil(greatest(v_wait, 0)), 'limits', v_limits);
+  -- GCRA: each request moves next_at by one step, and it may be at most a burst of steps ahead.
+  insert into public.rate_limits as x (scope, next_at) values (p_scope, v_now + v_step)
+    on conflict (scope) do update set next_at = greatest(x.next_at, v_now) + v_step
+    where greatest(x.next_at, v_now) + v_step <= v_now + p_burst * v_step;
+  if found then return 0; end if;
+  select next_at into v_next from public.rate_limits where scope = p_scope;
+  return greatest(1, ceil(extract(epoch from v_next + v_step - v_now - p_burst * v_step) * 1000));
 end $$;
-comment on function app.draw_limits(jsonb) is
-  'Draws one request from all of its limits, or from none if one of them is used up.';
+comment on function app.draw_limit(text, numeric, integer) is
+  'Draws one request from a shared limit. Returns 0 if the request is allowed, otherwise the milliseconds to wait. '
+  'Locks the limit''s row.';
 
-create function app.limits_at(p_limits jsonb, p_now timestamptz, p_cost integer)
-returns table (n bigint, scope text, burst integer, next_at timestamptz, wait_ms double precision, remaining integer,
-  reset_ms double precision)
-language sql stable set search_path = '' as $$
-  select l.n, x.scope, l.burst, t.next_at, t.ahead_ms - l.burst * l.step_ms,
-    greatest(0, floor(l.burst - t.ahead_ms / l.step_ms + 1e-6))::integer, t.ahead_ms
-  from (select n, e ->> 'scope' as scope, (e ->> 'burst')::integer as burst,
-    60000.0 / (e ->> 'per_minute')::double precision as step_ms
-    from jsonb_array_elements(p_limits) with ordinality as q (e, n)) l
-  join public.rate_limits x on x.scope = l.scope
-  cross join lateral (select greatest(x.next_at, p_now) + app.interval_ms(p_cost * l.step_ms) as next_at) a
-  cross join lateral (select a.next_at, (extract(epoch from a.next_at - p_now) * 1000)::double precision as ahead_ms) t
-$$;
-comment on function app.limits_at(jsonb, timestamptz, integer) is
-  'Computes with GCRA the state of each limit after p_cost requests. wait_ms > 0: the limit is used up for that '
-  'long.';
+create function public.draw_rate_limits(p_limits jsonb) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+  l record;
+  v_wait integer := 0;
+begin
+  -- In one order, or two calls could wait for each other.
+  for l in select * from jsonb_to_recordset(p_limits) as x (scope text, per_minute numeric, burst integer)
+    order by scope loop
+    v_wait := greatest(v_wait, app.draw_limit(l.scope, l.per_minute, l.burst));
+  end loop;
+  if v_wait > 0 then raise exception 'used up' using errcode = 'GR004'; end if;
+  return 0;
+exception when sqlstate 'GR004' then
+  -- What was drawn from the other limits is undone.
+  return v_wait;
+end $$;
+comment on function public.draw_rate_limits(jsonb) is
+  'Draws one request from each of the shared limits [{scope, per_minute, burst}], or from none of them; called by the '
+  'video client. Returns 0 if the request is allowed, otherwise the milliseconds to wait.';
+grant execute on function public.draw_rate_limits(jsonb) to orchestrator;
 
 create function public.spend_rate_limits(p_spent jsonb) returns jsonb
 language sql volatile security definer set search_path = '' as $$

@@ -4,12 +4,19 @@ import { type OwedCall, owedCallRow, sessionRow } from './rows.ts';
 
 /** Realtime calls. A row without a hang-up is a call that somebody must still hang up. Throws DatabaseError. */
 const openResult = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('opened'), session: sessionRow }),
+  z.object({
+    kind: z.literal('opened'),
+    session: sessionRow,
+    /** The tenant's own template of the interviewer's instructions. */
+    interviewer_template: z.string().nullable(),
+  }),
   z.object({ kind: z.literal('fenced') }),
   z.object({ kind: z.literal('session_over') }),
   z.object({ kind: z.literal('wrong_ordinal'), next: z.number().int() }),
   z.object({ kind: z.literal('rate_limited'), retry_after_ms: z.number() }),
 ]);
+
+export type Opened = Extract<z.output<typeof openResult>, { kind: 'opened' }>;
 
 /** A call, and the machine and epoch that report about it. */
 export interface CallOf {

@@ -206,6 +206,7 @@ export const claimRow = z.discriminatedUnion('kind', [
         ordinal: z.number().int(),
         call_id: z.string().nullable(),
         credential_ciphertext: z.string().nullable(),
+        interviewer_template: z.string().nullable(),
       })
       .nullable(),
     next_ordinal: z.number().int(),

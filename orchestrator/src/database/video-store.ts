@@ -61,7 +61,6 @@ const deletionRow = z.object({
   last_error: z.string().nullable(),
 });
 export type OwedDeletion = z.output<typeof deletionRow>;
-const drawn = z.object({ allowed: z.boolean(), retry_after_ms: z.number() });
 
 const recordingRow = z.object({
   video_id: z.string(),
@@ -161,8 +160,7 @@ export function createVideoStore(database: Database) {
     /** Draws one request from all of these limits or from none. Returns the wait, ms; 0: send now. */
     drawLimits: async (shared: SharedLimit[]): Promise<number> => {
       const limits = shared.map(({ scope, perMinute, burst }) => ({ scope, per_minute: perMinute, burst }));
-      const [answer] = await call('draw_rate_limits', { p_requests: [{ limits }] }, z.array(drawn));
-      return answer === undefined || answer.allowed ? 0 : Math.max(1, answer.retry_after_ms);
+      return call('draw_rate_limits', { p_limits: limits }, z.number());
     },
   };
 }

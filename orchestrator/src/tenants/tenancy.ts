@@ -6,7 +6,6 @@ import { createTenantStore } from '../database/tenant-store.ts';
 import type { FlyClient } from '../fly/client.ts';
 import type { Job } from '../runtime/ticker.ts';
 import type { Vault } from '../tokens/vault.ts';
-import { createInterviewerTemplates } from '../voice/interviewer-templates.ts';
 import { createProviderAccesses } from '../voice/provider-access.ts';
 import { createOnboarding, deploymentMark } from './onboarding.ts';
 
@@ -33,7 +32,6 @@ export function createTenancy({ config, database, fly, vault, clock, logger }: T
     tenants,
     onboarding,
     providerAccess: createProviderAccesses({ tenants, vault, clock, voice: config.voice }),
-    templates: createInterviewerTemplates(tenants),
     jobs,
   };
 }

@@ -44,7 +44,7 @@ const turnDetectionOf = ({ settings }: Pick<SessionRow, 'settings'>): object => 
 export function realtimeSession(
   session: Pick<SessionRow, 'settings' | 'interview_context'>,
   options: InterviewerOptions,
-  template?: string,
+  template: string | null = null,
 ): Record<string, unknown> {
   const { voice } = session.settings;
   const { slower } = adjustmentsIn(session.settings);
@@ -52,7 +52,7 @@ export function realtimeSession(
     type: 'realtime',
     model: options.model,
     output_modalities: ['audio'],
-    instructions: instructionsOf(session, template),
+    instructions: instructionsOf(session, template ?? undefined),
     audio: {
       input: {
         noise_reduction: { type: 'near_field' },

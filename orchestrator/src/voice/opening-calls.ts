@@ -4,13 +4,12 @@ import type { OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { z } from 'zod';
 import type { Config } from '../config.ts';
-import type { CallOf, CallStore } from '../database/call-store.ts';
+import type { CallOf, CallStore, Opened } from '../database/call-store.ts';
 import type { SessionRow } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import type { Vault } from '../tokens/vault.ts';
 import { sealCallCredential } from './call-credentials.ts';
 import { type InterviewerOptions, realtimeSession } from './interviewer.ts';
-import type { InterviewerTemplates } from './interviewer-templates.ts';
 import type { ProviderFailure, VoiceProvider } from './provider.ts';
 import type { ProviderAccess, ProviderAccesses } from './provider-access.ts';
 import { scriptedBaseUrl, scriptedCredential, scriptedSessionOf } from './scripted.ts';
@@ -34,7 +33,6 @@ export interface CallOpenerDeps {
   /** Stored with each call. */
   provider: Config['voice']['provider'];
   providerAccess: Pick<ProviderAccesses, 'of'>;
-  templates: InterviewerTemplates;
 }
 
 /** SQLSTATE of `app.guard_call`. */
@@ -58,15 +56,15 @@ const failureCodes = {
 
 /** @returns a function that opens a call. Throws AppError: fenced, call_not_allowed, consent_required, rate_limited, conflict, provider_…. */
 export function createCallOpener(deps: CallOpenerDeps) {
-  const { calls, voice, vault, clock, interviewer, templates } = deps;
-  const openRow = async (of: CallOf): Promise<SessionRow> => {
+  const { calls, voice, vault, clock, interviewer } = deps;
+  const openRow = async (of: CallOf): Promise<Opened> => {
     const opened = await calls.open(of, deps.provider).catch((error: unknown) => {
       const refused = error instanceof DatabaseError && error.sqlstate === noConsent;
       throw refused ? new AppError('consent_required', { cause: error }) : error;
     });
     switch (opened.kind) {
       case 'opened':
-        return opened.session;
+        return opened;
       case 'fenced':
         throw new AppError('fenced');
       case 'session_over':
@@ -85,20 +83,20 @@ export function createCallOpener(deps: CallOpenerDeps) {
   };
 
   /** Mints a credential for the session with this transcription model. */
-  const mint = async (row: SessionRow, transcriptionModel: string, access: ProviderAccess, template?: string) => {
+  const mint = async (row: SessionRow, transcriptionModel: string, access: ProviderAccess, template: string | null) => {
     const session = realtimeSession(row, { ...interviewer, transcriptionModel }, template);
     const lifeS = lifeSeconds(row, clock.now());
     return { session, minted: await voice.mint(session, lifeS, row.session_id, access) };
   };
-  const mintOrFallBack = async (row: SessionRow, access: ProviderAccess, template?: string) => {
+  const mintOrFallBack = async (row: SessionRow, access: ProviderAccess, template: string | null) => {
     const { transcriptionModel, fallbackTranscriptionModel } = interviewer;
     const first = await mint(row, transcriptionModel, access, template);
     if (first.minted.kind !== 'transcriptionRefused' || fallbackTranscriptionModel === transcriptionModel) return first;
     return mint(row, fallbackTranscriptionModel, access, template);
   };
 
-  const fromProvider = async (row: SessionRow) => {
-    const [access, template] = await Promise.all([deps.providerAccess.of(row.tenant_id), templates.of(row.tenant_id)]);
+  const fromProvider = async (row: SessionRow, template: string | null) => {
+    const access = await deps.providerAccess.of(row.tenant_id);
     return { ...(await mintOrFallBack(row, access, template)), baseUrl: access.baseUrl };
   };
   const scripted = (row: SessionRow) => ({
@@ -111,9 +109,9 @@ export function createCallOpener(deps: CallOpenerDeps) {
   });
 
   return async (of: CallOf): Promise<OpenCallResponse> => {
-    const row = await openRow(of);
+    const { session: row, interviewer_template: template } = await openRow(of);
     crashPoint('call.opened');
-    const { session, minted, baseUrl } = row.test ? scripted(row) : await fromProvider(row);
+    const { session, minted, baseUrl } = row.test ? scripted(row) : await fromProvider(row, template);
     if (minted.kind !== 'minted') throw new AppError(failureCodes[minted.kind]);
     crashPoint('call.minted');
     const credential = { value: minted.value, base_url: baseUrl, expires_at: minted.expiresAtMs };

@@ -11,7 +11,6 @@ import type { Vault } from '../tokens/vault.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import { openCallCredential } from '../voice/call-credentials.ts';
 import { realtimeSession } from '../voice/interviewer.ts';
-import type { InterviewerTemplates } from '../voice/interviewer-templates.ts';
 import { iceServersFor } from '../voice/relays.ts';
 import { scriptedSessionOf } from '../voice/scripted.ts';
 
@@ -23,7 +22,6 @@ export interface ClaimAnswerDeps {
   browserTokens: BrowserTokens;
   databaseTokens: DatabaseTokens;
   vault: Vault;
-  templates: InterviewerTemplates;
   tracing: Pick<Tracing, 'isOn'>;
 }
 
@@ -48,16 +46,16 @@ const unixMs = (time: string | null): number | null => (time === null ? null : D
  * The open call that a replacement machine takes over. Null without the call's credential, which attaching
  * needs.
  */
-async function openCallOf(
+function openCallOf(
   { open_call: call, session }: Claimed,
-  { vault, templates, config }: ClaimAnswerDeps,
-): Promise<ClaimResponse['open_call']> {
+  { vault, config }: Pick<ClaimAnswerDeps, 'vault' | 'config'>,
+): ClaimResponse['open_call'] {
   if (call?.credential_ciphertext == null) return null;
   const { ordinal } = call;
   const credential = openCallCredential(vault, call.credential_ciphertext, { session_id: session.session_id, ordinal });
   const realtime = session.test
     ? scriptedSessionOf(session)
-    : realtimeSession(session, config.voice, await templates.of(session.tenant_id));
+    : realtimeSession(session, config.voice, call.interviewer_template);
   return { ordinal, call_id: call.call_id, credential, session: realtime };
 }
 
@@ -80,11 +78,10 @@ export async function answerClaim(
   const { session, machine_id } = claimed;
   const ids = { session_id: session.session_id, tenant_id: session.tenant_id };
   const route = { app, instance, epoch: session.epoch };
-  const [workerToken, reconnectToken, transcriptToken, openCall] = await Promise.all([
+  const [workerToken, reconnectToken, transcriptToken] = await Promise.all([
     databaseTokens.mintWorker({ ...ids, role: 'session_worker', machine_id, epoch: session.epoch }),
     browserTokens.mintReconnect({ ...ids, route }, session.max_duration_ms),
     browserTokens.mintTranscript(ids, session.max_duration_ms),
-    openCallOf(claimed, deps),
   ]);
   return {
     machine_id,
@@ -115,7 +112,7 @@ export async function answerClaim(
       adapter: session.test ? 'scripted' : 'openai',
       webrtc_filter: config.voice.provider === 'azure',
     },
-    open_call: openCall,
+    open_call: openCallOf(claimed, deps),
     next_ordinal: claimed.next_ordinal,
     deadlines: config.deadlines,
     directive: claimed.directive,

@@ -2444,7 +2444,7 @@ export type Database = {
       delete_webhook: { Args: { p_by: Json; p_id: string; p_tenant_id: string }; Returns: boolean };
       drained_regions: { Args: Record<PropertyKey, never>; Returns: Json };
       draw_list_slots: { Args: { p_apps: string[]; p_max_wait_ms?: number; p_urgent?: boolean }; Returns: Json };
-      draw_rate_limits: { Args: { p_requests: Json }; Returns: Json };
+      draw_rate_limits: { Args: { p_limits: Json }; Returns: number };
       end_simulation: { Args: { p_failure?: string; p_session_id: string; p_take: number }; Returns: boolean };
       erase_candidate: { Args: { p_by: Json; p_candidate_id: string; p_tenant_id: string }; Returns: Json };
       erase_withdrawn: { Args: { p_limit?: number }; Returns: number };

@@ -1,11 +1,20 @@
 create function app.next_ordinal(p_session_id uuid) returns integer
-language sql stable security definer set search_path = '' as $$
-  select coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
-    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1)
-$$;
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return coalesce((select case when c.call_id is null and c.hung_up_at is null then c.ordinal else c.ordinal + 1 end
+    from public.realtime_calls c where c.session_id = p_session_id order by c.ordinal desc limit 1), 1);
+end $$;
 comment on function app.next_ordinal(uuid) is
   'Returns the ordinal of a session''s next call. If the last call never received a call id, its ordinal is used '
   'again.';
+
+create function app.interviewer_template(p_tenant_id uuid) returns text
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select t.settings ->> 'interviewer_template' from public.tenants t where t.id = p_tenant_id);
+end $$;
+comment on function app.interviewer_template(uuid) is
+  'Returns a tenant''s own template of the interviewer''s instructions. Null if it has none.';
 
 create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -13,7 +22,7 @@ declare
   s public.interview_sessions;
   m public.machines;
   c public.realtime_calls;
-  v_drawn jsonb;
+  v_wait integer;
   v_moving_ms integer;
 begin
   select * into m from public.machines where id = p_machine_id;
@@ -31,11 +40,8 @@ begin
   end if;
   -- Each opening costs a credential at the provider. The worker has a lower limit of its own; this one also holds for a
   -- stolen worker token. It is enough for three tries of each of the eight calls that a worker may open at once.
-  v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
-    jsonb_build_object('scope', 'calls:' || s.id, 'per_minute', 12, 'burst', 32))))) -> 0;
-  if not (v_drawn ->> 'allowed')::boolean then
-    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_drawn -> 'retry_after_ms');
-  end if;
+  v_wait := app.draw_limit('calls:' || s.id, 12, 32);
+  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
   insert into public.realtime_calls (session_id, tenant_id, ordinal, epoch, provider)
     values (s.id, s.tenant_id, p_ordinal, p_epoch, p_provider)
     on conflict (session_id, ordinal) do update set epoch = excluded.epoch;
@@ -46,13 +52,14 @@ begin
       where id = s.id;
     update public.machines set hard_deadline_at = hard_deadline_at + app.interval_ms(v_moving_ms) where id = m.id;
   end if;
-  return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id));
+  return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id),
+    'interviewer_template', app.interviewer_template(s.tenant_id));
 end $$;
 comment on function public.open_call(uuid, integer, integer, text) is
   'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
-  'calls it before an SDP offer is sent. The first call after a change of browsers extends the session by the time '
-  'that the change took. Refuses a fenced worker, an ended session, and a session that opens too '
-  'many calls (rate_limited).';
+  'calls it before an SDP offer is sent. Returns the session and the tenant''s interviewer_template. The first call '
+  'after a change of browsers extends the session by the time that the change took. Refuses a fenced worker, an '
+  'ended session, and a session that opens too many calls (rate_limited).';
 grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
 
 create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,

@@ -215,7 +215,7 @@ language plpgsql security definer set search_path = '' as $$
 declare
   s public.interview_sessions;
   v_entries jsonb;
-  v_drawn jsonb;
+  v_wait integer;
   v_constraint text;
 begin
   if jsonb_array_length(p_entries) > 1000 then
@@ -225,11 +225,8 @@ begin
   if not pg_try_advisory_xact_lock(hashtextextended('upload ' || p_session_id, 0)) then
     return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', 1000);
   end if;
-  v_drawn := public.draw_rate_limits(jsonb_build_array(jsonb_build_object('limits', jsonb_build_array(
-    jsonb_build_object('scope', 'upload:' || p_session_id, 'per_minute', 60, 'burst', 60))))) -> 0;
-  if not (v_drawn ->> 'allowed')::boolean then
-    return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_drawn -> 'retry_after_ms');
-  end if;
+  v_wait := app.draw_limit('upload:' || p_session_id, 60, 60);
+  if v_wait > 0 then return jsonb_build_object('kind', 'rate_limited', 'retry_after_ms', v_wait); end if;
   -- FOR UPDATE, not FOR SHARE: the merge may raise the revision, and two uploads that share the lock would deadlock.
   select * into s from public.interview_sessions where id = p_session_id and tenant_id = p_tenant_id for update;
   if not found then return jsonb_build_object('kind', 'not_found'); end if;

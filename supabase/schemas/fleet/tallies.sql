@@ -35,10 +35,12 @@ alter table app.totals enable row level security;
 
 create function app.tally(p_name text, p_value numeric, p_labels jsonb default '{}'::jsonb,
   p_tenant_id uuid default null) returns void
-language sql volatile set search_path = '' as $$
+language plpgsql volatile set search_path = '' as $$
+begin
+  if p_value is null then return; end if;
   insert into app.tallies (name, tenant_id, labels, value)
-    select p_name, p_tenant_id, p_labels, greatest(0, p_value) where p_value is not null
-$$;
+    values (p_name, p_tenant_id, p_labels, greatest(0, p_value));
+end $$;
 comment on function app.tally(text, numeric, jsonb, uuid) is
   'Adds a value to a counter, or observes a value of a histogram. Null adds nothing.';
 

@@ -1,12 +1,13 @@
 create function app.directive_of(s public.interview_sessions, m public.machines) returns jsonb
-language sql stable set search_path = '' as $$
-  select case
+language plpgsql stable set search_path = '' as $$
+begin
+  return case
     when s.machine_id is distinct from m.id or s.epoch is distinct
       from m.epoch then jsonb_build_object('kind', 'fenced')
     when s.state_rank >= app.rank_of('ended') or s.end_requested_at is not null then
       jsonb_build_object('kind', 'end', 'outcome', s.outcome, 'reason', s.reason)
-    else jsonb_build_object('kind', 'continue') end
-$$;
+    else jsonb_build_object('kind', 'continue') end;
+end $$;
 comment on function app.directive_of(public.interview_sessions, public.machines) is
   'Returns what a worker must do: continue, end, or exit because it is fenced.';
 
@@ -133,7 +134,8 @@ begin
     'allowed_origins', (select to_jsonb(t.allowed_origins) from public.tenants t where t.id = s.tenant_id),
     'open_call',
     (select jsonb_build_object('ordinal', c.ordinal, 'call_id', c.call_id,
-      'credential_ciphertext', c.credential_ciphertext)
+      'credential_ciphertext', c.credential_ciphertext,
+      'interviewer_template', app.interviewer_template(s.tenant_id))
       from public.realtime_calls c where c.session_id = s.id and c.hung_up_at is null order by c.ordinal desc limit 1),
     'next_ordinal', app.next_ordinal(s.id),
     'losers', v_losers, 'traceparent', s.traceparent,
@@ -261,10 +263,12 @@ comment on function public.replace_unconfirmed(jsonb, integer, uuid) is
 grant execute on function public.replace_unconfirmed(jsonb, integer, uuid) to orchestrator;
 
 create function app.worker_is_over(s public.interview_sessions) returns boolean
-language sql stable set search_path = '' as $$
-  select s.state_rank >= app.rank_of('ended') and (s.completed_at < clock_timestamp() - interval '2 minutes'
-    or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed'))
-$$;
+language plpgsql stable set search_path = '' as $$
+begin
+  if s.state_rank < app.rank_of('ended') then return false; end if;
+  return s.completed_at < clock_timestamp() - interval '2 minutes'
+    or exists (select from public.machines m where m.id = s.machine_id and m.state = 'destroyed');
+end $$;
 comment on function app.worker_is_over(public.interview_sessions) is
   'Returns whether a session''s worker has no authority any more: its machine is gone, or the session ended two '
   'minutes ago, which is longer than a teardown takes.';
