@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -27,10 +27,10 @@ describe('the worker process', () => {
     await peers.close();
   });
 
-  const start = (environment: Record<string, string> = {}) => {
+  const start = (environment: Record<string, string> = {}, file = built.file) => {
     const lines: Array<Record<string, unknown>> = [];
     let errors = '';
-    const one = spawn(process.execPath, [built.file], {
+    const one = spawn(process.execPath, [file], {
       env: {
         HOST: '127.0.0.1',
         PORT: '0',
@@ -56,7 +56,7 @@ describe('the worker process', () => {
         timeout: 30_000,
         interval: 5,
       });
-    return { process: one, exited, logged, errors: () => errors };
+    return { process: one, exited, logged, lines, errors: () => errors };
   };
   const inCall = async (worker: ReturnType<typeof start>): Promise<Candidate> => {
     const { port } = await worker.logged('listening');
@@ -88,6 +88,46 @@ describe('the worker process', () => {
 
   test('the rehearsal of a bundle that cannot start fails', async () => {
     await expect(rehearse(path.join(dir, 'nothing.cjs'))).rejects.toThrow('rehearsal failed (exit 1)');
+  });
+
+  const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
+  const ended = async (worker: ReturnType<typeof start>): Promise<void> => {
+    await inCall(worker);
+    peers.directive = { kind: 'end', outcome: 'cancelled', reason: 'ended_by_platform' };
+    worker.process.kill('SIGTERM');
+    expect(await worker.exited).toBe(0);
+  };
+
+  test('a traced worker sends its spans when it ends; the provider and the database get no header of ours', async () => {
+    peers.claim.trace = { traceparent, wanted: true };
+    await ended(start());
+    const reports = peers.askedFor('POST /worker/v1/traces').map(({ body }) => JSON.stringify(body));
+    for (const name of ['boot worker', 'claim', 'offer and answer', 'provider create call', 'report end', 'teardown'])
+      expect(reports.join()).toContain(`"name":"${name}"`);
+    expect(reports.join()).not.toMatch(/v=0|ek_1|Bearer/);
+    const carrying = peers.asked.filter((one) => one.traceparent !== undefined);
+    expect([...new Set(carrying.map((one) => one.traceparent))]).toEqual([traceparent]);
+    expect(carrying.filter(({ path: at }) => !at.startsWith('/worker/v1/'))).toEqual([]);
+    expect(peers.askedFor('POST /v1/realtime/calls')).toHaveLength(1);
+  });
+
+  test('a worker whose session is not traced never reads the tracing library; a traced one without it says so once', async () => {
+    const alone = path.join(dir, 'alone');
+    mkdirSync(alone);
+    const file = path.join(alone, 'worker.cjs');
+    copyFileSync(built.file, file);
+    const untraced = start({}, file);
+    await ended(untraced);
+    expect(untraced.lines.filter(({ level }) => level !== 'info')).toEqual([]);
+    peers.directive = { kind: 'continue' };
+    peers.claim.trace = { traceparent, wanted: true };
+    const traced = start({}, file);
+    await ended(traced);
+    const warnings = traced.lines.filter(({ level }) => level !== 'info');
+    expect(warnings.map(({ msg }) => msg)).toEqual([
+      'could not load the tracing library; this worker exports no spans',
+    ]);
+    expect(warnings[0]).toMatchObject({ trace_id: 'a'.repeat(32) });
   });
 
   test('SIGTERM during a call without an `end` directive: hands over, closes with 4409, exits 0 and does not hang up', async () => {

@@ -16,6 +16,8 @@ export interface Asked {
   method: string;
   path: string;
   authorization: string;
+  /** The trace context that the request carries. */
+  traceparent: string | undefined;
   body: unknown;
   atMs: number;
 }
@@ -119,6 +121,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
     }),
     'PATCH /worker/v1/calls': () => ({ status: 204 }),
     'POST /worker/v1/finish': () => ({ status: 204 }),
+    'POST /worker/v1/traces': () => ({ status: 204 }),
     'POST /v1/realtime/calls': () => {
       calls += 1;
       return { status: 201, body: answerSdp, headers: { location: `/v1/realtime/calls/rtc_${calls}` } };
@@ -151,6 +154,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
       method,
       path: pathname,
       authorization: request.headers.authorization ?? '',
+      traceparent: [request.headers.traceparent].flat()[0],
       body: await read(request),
       atMs: performance.now(),
     };
@@ -169,6 +173,7 @@ export async function startPeers({ deadlines = {}, session: more = {} }: PeersOp
       method: 'GET',
       path: request.url ?? '',
       authorization: request.headers.authorization ?? '',
+      traceparent: [request.headers.traceparent].flat()[0],
       body: undefined,
       atMs: performance.now(),
     };
