@@ -24,7 +24,8 @@ describe('the dashboard', () => {
   test('leads to the reason of a slow start with three clicks', async () => {
     const page = await shown.open('viewer');
     await page.getByRole('link', { name: '80 slow cold starts' }).click();
-    await expect.poll(() => page.url()).toContain('sort=start&path=cold');
+    await page.getByRole('heading', { level: 1, name: 'Sessions' }).waitFor();
+    expect(page.url()).toContain('sort=start&path=cold');
     const first = page.getByRole('row').nth(1);
     expect(await first.textContent()).toContain("waited 29.0 s for Fly's create limit");
     await first.getByRole('link').first().click();
