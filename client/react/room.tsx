@@ -1,4 +1,4 @@
-import { type FormEvent, type ReactNode, useEffect, useRef, useState } from 'react';
+import { type FormEvent, type ReactNode, useEffect, useLayoutEffect, useRef, useState } from 'react';
 import { InterviewError, type ProblemCode } from '../src/problems.ts';
 import type { Ended, Interview, InterviewOptions, Invitation, Status } from '../src/types.ts';
 import { CameraCheck, RecordingState, useEarlierRecordings, useRecording, VideoRecorder } from './camera.tsx';
@@ -192,7 +192,8 @@ export function InterviewScreens({ looking }: { looking?: Promise<Invitation> })
   const withdrawn = isWithdrawn || (status.name === 'ended' && status.reason === 'consent_withdrawn');
   const shown = withdrawn && screen === 'end' ? 'withdrawn' : screen;
   const before = useRef<string>(shown);
-  useEffect(() => {
+  // With the screen and not after it: a control that somebody has reached by then keeps the focus.
+  useLayoutEffect(() => {
     // Also when no control had it: the new screen is read from its beginning.
     if (before.current !== shown && before.current !== 'looking') heading.current?.focus();
     before.current = shown;

@@ -83,6 +83,7 @@ describe('event streams', () => {
     await until('it has ended', stream.ended, 5_000);
   });
 
+  // Failure pinned: its connection had carried a stream that ended, and was cut two seconds after that.
   test('an event stream stays open while its key is valid', async () => {
     const { session_id } = await create(acme);
     const stream = listen(session_id, await world.key(acme.id, ['sessions:read']));

@@ -105,9 +105,11 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
     };
     const end = (why: EndOfStream): void => {
       if (!leave()) return;
-      response.end(goodbye(why));
       const cut = clock.setTimer(() => socket.destroy(), lastMs);
+      // Once the client has the last message, the connection belongs to its next request.
+      response.once('close', cut.cancel);
       socket.once('close', cut.cancel);
+      response.end(goodbye(why));
     };
     streams.add(end);
     send(`retry: ${retryMs}\n${hello === '' ? '\n' : hello}`);

