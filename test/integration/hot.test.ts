@@ -17,7 +17,8 @@ describe('hot machines', () => {
 
   beforeAll(async () => {
     stack = await startStack({
-      voice: { turns: 1, paceMs: 50 },
+      // Longer than it takes a worker that is stopped to ask what to do: a shorter interview ends before it is handed over.
+      voice: { turns: 4, paceMs: 50 },
       orchestrators: 2,
       environment: {
         RECONCILE_TICK_MS: '500',
