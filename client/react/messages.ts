@@ -14,7 +14,7 @@ export type RecorderStatus = 'initializing' | 'ready' | 'recording' | 'completed
  */
 export interface Messages {
   lang: string;
-  /** Heading while the position is not known. */
+  /** The heading until the position is known. */
   untitled: string;
   looking: string;
   greeting(name: string): string;

@@ -4,7 +4,7 @@ import { type ApiWorld, startApiWorld } from '../support/api-world.ts';
 
 /**
  * What a front end that is signed in with Supabase Auth reads directly: a user of the live tenant sees no row of test mode, and a
- * user of test mode no live one. The tables, views and functions are those that the database grants, so a new one is tested, too.
+ * user of test mode no live one. Which tables, views and functions there are is read from the database's grants, so no new one is forgotten.
  */
 interface Side {
   tenant: string;

@@ -99,6 +99,7 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
     };
     const leave = (): boolean => {
       if (!streams.delete(end)) return false;
+      socket.off('close', leave);
       for (const stop of stops.splice(0)) stop();
       onEnd();
       return true;
@@ -107,8 +108,12 @@ export function createEventStreams(options: EventStreamsOptions): EventStreams {
       if (!leave()) return;
       const cut = clock.setTimer(() => socket.destroy(), lastMs);
       // Once the client has the last message, the connection belongs to its next request.
-      response.once('close', cut.cancel);
-      socket.once('close', cut.cancel);
+      const received = (): void => {
+        cut.cancel();
+        socket.off('close', received);
+      };
+      response.once('close', received);
+      socket.once('close', received);
       response.end(goodbye(why));
     };
     streams.add(end);

@@ -46,7 +46,7 @@ export function problemOf(error: AppError, requestId: string) {
 }
 
 const codes = new WeakMap<FastifyReply, ErrorCode>();
-/** The code of the problem that was sent; undefined if none was. */
+/** The code in an answer that is a problem document. Undefined for every other answer. */
 export const codeOf = (reply: FastifyReply): ErrorCode | undefined => codes.get(reply);
 
 export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {

@@ -17,7 +17,7 @@ export interface Tracing {
   traceparent(): string;
   /** Adds ids to the running work's scope, once they are known. */
   know(ids: ScopeIds, traceparent?: string | null): void;
-  /** Runs work for this session, or for a tenant's pool, in its trace. */
+  /** Runs `work` in the trace of its session. Work for a pool has no session, and is in no trace. */
   forSession<T>(of: SessionWork, work: () => T): T;
   /** Records that a session begins after the request that created it, in a trace that is linked to that of the request. */
   begins(intent: SessionStart): void;

@@ -91,7 +91,7 @@ test('an orchestrator that refuses costs spans only, and is logged once', async 
   expect(lines[0]).toContain('could not send traces to the orchestrator');
 });
 
-test('closing does not wait longer than it may', async () => {
+test('closing ends after its limit although the orchestrator does not answer', async () => {
   const clock = createFakeClock();
   const tracing = createTracing({
     ...{ clock, traceparent: undefined, log: createLogger({ component: 'test', level: 'silent' }) },

@@ -45,7 +45,7 @@ declare
   l record;
   v_wait integer := 0;
 begin
-  -- In one order, or two calls could wait for each other.
+  -- Always in the order of their scopes: otherwise two calls could wait for each other.
   for l in select * from jsonb_to_recordset(p_limits) as x (scope text, per_minute numeric, burst integer)
     order by scope loop
     v_wait := greatest(v_wait, app.draw_limit(l.scope, l.per_minute, l.burst));
@@ -70,7 +70,7 @@ language sql volatile security definer set search_path = '' as $$
     from jsonb_array_elements(p_spent) e
   ), drawn as (
     insert into public.rate_limits as x (scope, next_at)
-      -- One order for every batch, or two could wait for each other.
+      -- Always in the order of their scopes: otherwise two batches could wait for each other.
       select scope, now() + app.interval_ms(cost * step_ms) from spent order by scope
     on conflict (scope) do update set next_at = greatest(x.next_at, now()) + (excluded.next_at - now())
     returning x.scope, x.next_at

@@ -56,7 +56,7 @@ const longestPauseMs = 2_000;
 const settlesMs = 10_000;
 /** At most this many events are read at once. */
 export const mostRead = 200;
-/** How many of the newest events are looked at for missing ids when the first watcher comes. */
+/** When the first watcher comes, missing ids are looked for among this many of the newest events. */
 const startWindow = 500;
 /** At most this many missed events are sent to a watcher that continues. If it missed more, it gets a gap. */
 export const mostMissed = 1_000;
