@@ -51,7 +51,15 @@ import { createMetrics, type Metrics } from './ops/metrics/metrics.ts';
 import { readOverview } from './ops/reading/documents.ts';
 import { createFleetFeed } from './ops/stream/fleet-feed.ts';
 import { createRequestTracing } from './ops/tracing/requests.ts';
-import { tracedDatabase, tracedFly, tracedMachines, tracedSessions, tracedVoice } from './ops/tracing/traced.ts';
+import {
+  tracedDatabase,
+  tracedFly,
+  tracedGuard,
+  tracedMachines,
+  tracedSessions,
+  tracedVideo,
+  tracedVoice,
+} from './ops/tracing/traced.ts';
 import { createRetention } from './people/retention.ts';
 import { createRegionHealth } from './regions/health.ts';
 import { createTicker, type Job } from './runtime/ticker.ts';
@@ -216,7 +224,7 @@ function createNews({ sessions, deadlines, scopes, logger, ...ground }: Ground) 
 }
 
 function createParts(ground: Ground) {
-  const { config, deadlines, sessions, machines, calls, audit, clock, logger, metrics, vault, voice } = ground;
+  const { config, deadlines, sessions, machines, audit, clock, logger, metrics, vault, tracing } = ground;
   const news = createNews(ground);
   const { onChange } = news;
   const door = createDoor({ ...ground, findKey: sessions.findKey, audit });
@@ -229,14 +237,18 @@ function createParts(ground: Ground) {
   const requestLog = createRequestLog({ record: requests.record, clock, logger });
   const tenancy = createTenancy(ground);
   const persons = createRetention(ground.database, logger);
-  const outbox = createWebhooks({ ...ground, guard, onOutcome: (outcome) => metrics.webhooks.inc({ outcome }) });
+  const outbox = createWebhooks({
+    ...ground,
+    guard: tracedGuard(guard, tracing),
+    onOutcome: (outcome) => metrics.webhooks.inc({ outcome }),
+  });
   const finishing = createFinishing({
     ...{ ...ground, onChange, providerAccess: tenancy.providerAccess },
     onOutcome: (outcome) => metrics.evaluations.inc({ outcome }),
   });
-  const video = createVideo({ ...ground, onChange });
+  const video = createVideo({ ...ground, onChange, observe: tracedVideo(tracing) });
   const { providerAccess } = tenancy;
-  const hangUps = createHangUps({ calls, voice, providerAccess, vault, missingMs: deadlines.callMissingMs, logger });
+  const hangUps = createHangUps({ ...ground, providerAccess, missingMs: deadlines.callMissingMs });
   const fleet = createFleet({ ...ground, hangUps, onChange, observe: fleetObserver(metrics) });
   const simulations = createSimulations({
     ...{ sessions, clock, logger, results: finishing.results, browserTokens: ground.browserTokens },
@@ -266,17 +278,17 @@ type Parts = ReturnType<typeof createParts>;
 
 /** The route of the candidate's socket. */
 function createSockets(
-  { browserTokens, clock, logger, metrics, deadlines }: Ground,
+  { browserTokens, clock, logger, metrics, deadlines, tracing }: Ground,
   { door, readiness, fleet }: Parts,
 ) {
   const { origins, noteRefusal } = door;
   const edge = createEdge({
     ...{ tokens: browserTokens, origins, arrivals: fleet.planning.arrivals, unreachable: fleet.unreachable },
-    ...{ readiness, clock, logger, deadlines },
+    ...{ readiness, clock, logger, deadlines, tracing },
   });
   const { sockets } = metrics;
   return createSocketRoute({
-    ...{ edge, noteRefusal, clock, logger },
+    ...{ edge, noteRefusal, clock, logger, tracing },
     onWait: () => {
       sockets.waiting.inc();
       return (outcome, tookMs) => {

@@ -48,6 +48,7 @@ export const makeRoute = (changes: Partial<RouteRow> = {}): RouteRow => ({
   fly_machine_id: flyId,
   unconfirmed: false,
   silent: false,
+  traceparent: null,
   ...changes,
 });
 

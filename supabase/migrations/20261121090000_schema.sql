@@ -2235,13 +2235,12 @@ language sql volatile security definer set search_path = '' as $$
       next_hang_up_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(hang_up_attempts, 8)))
     from due where c.id = due.id returning c.*
   )
-  select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
-    'call_id', call_id,
-    'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
-    'test', app.is_test_session(session_id),
-    'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
-    'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
-  from taken
+  select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'session_id', t.session_id, 'ordinal', t.ordinal,
+    'call_id', t.call_id, 'tenant_id', t.tenant_id, 'credential_ciphertext', t.credential_ciphertext,
+    'attempts', t.hang_up_attempts, 'test', s.test, 'traceparent', s.traceparent,
+    'missing_ms', floor(extract(epoch from clock_timestamp() - t.missing_since) * 1000),
+    'age_ms', floor(extract(epoch from clock_timestamp() - t.opened_at) * 1000))), '[]')
+  from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is
   'Takes calls whose worker is gone and which no other worker took over, for one attempt to hang up each; called by '
@@ -6560,7 +6559,7 @@ language sql volatile security definer set search_path = '' as $$
     'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
     'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
     'started', t.started_at is not null,
-    'max_duration_ms', s.max_duration_ms)), '[]')
+    'max_duration_ms', s.max_duration_ms, 'traceparent', s.traceparent)), '[]')
   from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
 comment on function public.take_video_jobs(integer, integer, integer, integer, jsonb) is
@@ -8184,7 +8183,7 @@ language sql stable security definer set search_path = '' as $$
     'state_rank', s.state_rank,
     'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id, 'unconfirmed', coalesce(m.hot and m.confirmed_at is null, false),
-    'silent', coalesce(m.lease_expires_at < now(), false))), '[]')
+    'silent', coalesce(m.lease_expires_at < now(), false), 'traceparent', s.traceparent)), '[]')
   from public.interview_sessions s left join public.machines m on m.id = s.machine_id
   where s.id = any (p_session_ids)
 $$;
@@ -9392,9 +9391,10 @@ begin
   select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'tenant_id', d.tenant_id, 'webhook_id', e.id,
     'url', e.url, 'attempt', d.attempts, 'payload', d.payload, 'secret_ciphertext', e.secret_ciphertext,
     'previous_secret_ciphertext', case when e.previous_secret_until > clock_timestamp()
-      then e.previous_secret_ciphertext end)
+      then e.previous_secret_ciphertext end, 'session_id', d.session_id, 'traceparent', s.traceparent)
     order by d.event_id), '[]') into v_taken
-  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id;
+  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id
+  left join public.interview_sessions s on s.id = d.session_id;
   return v_taken;
 end $$;
 comment on function public.take_webhook_deliveries(integer, integer, integer, integer) is

@@ -1,19 +1,39 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { ownerPool } from '@greenroom/local-cloud/supabase/owner-pool.ts';
 import type pg from 'pg';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import { type Stack, startStack } from '../../tools/stack/stack.ts';
 import { type OtlpReceiver, type ReceivedSpan, startOtlpReceiver } from '../support/otlp-receiver.ts';
-import { endOf, platformOf, sessionBody, startInterview, until } from '../support/session.ts';
+import { endOf, machinesOf, platformOf, sessionBody, startInterview, until } from '../support/session.ts';
 
 /** One trace from the platform's request through Fly to the worker and the voice provider, at a real OTLP receiver. */
 describe('tracing', () => {
   let receiver: OtlpReceiver;
   let stack: Stack;
   let db: pg.Pool;
+  let endpoint: { server: Server; url: string; headers: IncomingHttpHeaders[] };
+
+  /** A tenant's server that receives webhooks. It refuses the first. */
+  async function startEndpoint() {
+    const headers: IncomingHttpHeaders[] = [];
+    const server = createServer((request, response) => {
+      headers.push(request.headers);
+      request.resume();
+      response.writeHead(headers.length === 1 ? 503 : 200).end('said by the server of the tenant');
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    return { server, url: `http://127.0.0.1:${port}/hook?key=secret-of-the-url`, headers };
+  }
 
   beforeAll(async () => {
     receiver = await startOtlpReceiver();
+    endpoint = await startEndpoint();
     stack = await startStack({
       orchestrators: 2,
       voice: { turns: 3, paceMs: 100 },
@@ -28,6 +48,7 @@ describe('tracing', () => {
         SCHEDULE_LEAD_MS: '1000',
         LEASE_MS: '2500',
         HEARTBEAT_MS: '500',
+        VIDEO_GRACE_MS: '100',
       },
     });
     db = ownerPool(stack.cloud.supabase.dbUrl, 2);
@@ -39,6 +60,7 @@ describe('tracing', () => {
     await db?.end();
     await stack?.stop();
     await receiver?.stop();
+    endpoint?.server.close();
   });
 
   const newTrace = (flags = '01') => {
@@ -53,6 +75,11 @@ describe('tracing', () => {
       () => spansOf(traceId).filter((span) => span.name === name).length >= count,
     );
 
+  /** Each process exports by itself, so a span's children and the ends of other work may arrive before it. */
+  const seenAll = async (traceId: string, wanted: string[]) => {
+    for (const name of wanted) await seen(traceId, name);
+  };
+
   /** An interview whose creation carries a trace context, until all its spans have arrived. */
   async function interviewIn(
     trace: { traceId: string; traceparent: string },
@@ -66,18 +93,23 @@ describe('tracing', () => {
     }
     expect(await interview.ended).toMatchObject({ outcome: 'completed' });
     const ended = await endOf(stack, session.session_id);
-    await seen(trace.traceId, 'teardown');
+    await seenAll(trace.traceId, ['claim', 'teardown', 'evaluate']);
     return ended;
   }
 
   /** No span of the trace hangs in the air: each belongs to another of it, or to the platform's own. */
-  const expectWhole = (spans: ReceivedSpan[], platformSpanId: string) => {
-    const known = new Set([platformSpanId, ...spans.map(({ spanId }) => spanId)]);
-    expect(spans.filter(({ parentSpanId }) => !known.has(parentSpanId))).toEqual([]);
-    for (const { startMs, endMs } of spans) expect(endMs).toBeGreaterThanOrEqual(startMs);
+  const expectWhole = async (traceId: string, platformSpanId: string) => {
+    const orphans = () => {
+      const spans = spansOf(traceId);
+      const known = new Set([platformSpanId, ...spans.map(({ spanId }) => spanId)]);
+      return spans.filter(({ parentSpanId }) => !known.has(parentSpanId)).map(({ name }) => name);
+    };
+    await expect.poll(orphans, { timeout: 30_000 }).toEqual([]);
+    for (const { startMs, endMs } of spansOf(traceId)) expect(endMs).toBeGreaterThanOrEqual(startMs);
   };
   const ofSession = [
     ...['POST /api/sessions', 'database create_sessions', 'claim_sessions', 'claim', 'edge wait', 'candidate socket'],
+    'GET /ws/sessions/:id',
     ...['ask for credential', 'POST /worker/v1/calls', 'provider mint credential'],
     ...['offer and answer', 'provider create call', 'provider sideband', 'store call id'],
     ...['database append_transcript', 'database worker_report', 'provider hang up', 'report end', 'teardown'],
@@ -100,17 +132,10 @@ describe('tracing', () => {
   test('a cold start is one trace, from the request with its traceparent to the provider’s call', async () => {
     const trace = newTrace();
     const session = await interviewIn(trace);
+    const cold = ['create machine', 'fly create', 'database record_machine_created', 'boot worker'];
+    await seenAll(trace.traceId, [...ofSession, ...cold]);
     const spans = spansOf(trace.traceId);
-    expect(names(spans)).toEqual(
-      expect.arrayContaining([
-        ...ofSession,
-        'create machine',
-        'fly create',
-        'database record_machine_created',
-        'boot worker',
-      ]),
-    );
-    expectWhole(spans, trace.spanId);
+    await expectWhole(trace.traceId, trace.spanId);
     const one = (name: string) => spans.find((span) => span.name === name) as ReceivedSpan;
     const request = one('POST /api/sessions');
     expect(request).toMatchObject({ parentSpanId: trace.spanId, kind: 2, service: 'greenroom-orchestrator' });
@@ -173,6 +198,147 @@ describe('tracing', () => {
     });
   });
 
+  /** The lines of a session's own work, as they must all be: with the session, its tenant and its trace. */
+  const linesOf = (sessionId: string, msg: string) =>
+    stack.logLines
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter((line) => line.msg === msg && line.session_id === sessionId);
+  const logged = (sessionId: string, msg: string, count = 1) =>
+    until(`${count} × ${msg}`, () => {
+      const lines = linesOf(sessionId, msg);
+      return lines.length >= count ? lines : undefined;
+    });
+  const create = async (trace: { traceparent: string }, body: Record<string, unknown> = {}) => {
+    const session = await platformOf(stack).createSession(sessionBody(body), { traceparent: trace.traceparent });
+    const { session_id } = session;
+    return { session, ids: { session_id, tenant_id: stack.tenant.id } };
+  };
+
+  test('the webhooks of a session are delivered in its trace, and the endpoint learns nothing of it', async () => {
+    const authorization = { authorization: `Bearer ${stack.tenant.apiKey}`, 'content-type': 'application/json' };
+    const body = JSON.stringify({ url: endpoint.url, events: ['session.ready'] });
+    const made = await fetch(`${stack.publicUrl}/api/webhooks`, { method: 'POST', headers: authorization, body });
+    expect(made.status).toBe(201);
+    const { id } = (await made.json()) as { id: string };
+    const trace = newTrace();
+    const { session, ids } = await create(trace);
+    await seen(trace.traceId, 'deliver webhook', 2);
+    await fetch(`${stack.publicUrl}/api/webhooks/${id}`, { method: 'DELETE', headers: authorization });
+    await platformOf(stack).deleteSession(session.session_id);
+    await endOf(stack, session.session_id);
+    const spans = spansOf(trace.traceId);
+    const named = (name: string) =>
+      spans.filter((span) => span.name === name).toSorted((one, other) => one.startMs - other.startMs);
+    expect(named('deliver webhook').map(({ attributes }) => attributes)).toMatchObject([
+      { 'greenroom.attempt': 1, 'greenroom.outcome': 'retry', 'greenroom.session_id': session.session_id },
+      { 'greenroom.attempt': 2, 'greenroom.outcome': 'delivered', 'greenroom.session_id': session.session_id },
+    ]);
+    expect(named('webhook request')).toMatchObject([
+      { kind: 3, failure: '503', parentSpanId: named('deliver webhook')[0]?.spanId },
+      { kind: 3, failure: undefined, attributes: { 'http.response.status_code': 200 } },
+    ]);
+    expect(await logged(session.session_id, 'webhook delivery attempted', 2)).toMatchObject([
+      { ...ids, trace_id: trace.traceId, attempt: 1 },
+      { ...ids, trace_id: trace.traceId, attempt: 2 },
+    ]);
+    expect(endpoint.headers).toHaveLength(2);
+    for (const headers of endpoint.headers) expect(headers).not.toHaveProperty('traceparent');
+    await seen(trace.traceId, 'teardown');
+    await expectWhole(trace.traceId, trace.spanId);
+  });
+
+  test('the steps of a recording and their requests to api.video are in the trace of the session', async () => {
+    const refusal = { kind: 'status', status: 503, body: { title: 'Unavailable' } } as const;
+    stack.cloud.video.faults.add({ on: 'videos.create', action: refusal, times: 1 });
+    const trace = newTrace();
+    const { session, ids } = await create(trace, { settings: { record_video: true } });
+    await seen(trace.traceId, 'video create token');
+    await platformOf(stack).deleteSession(session.session_id);
+    await endOf(stack, session.session_id);
+    await seen(trace.traceId, 'video delete token');
+    await seen(trace.traceId, 'teardown');
+    const spans = spansOf(trace.traceId);
+    const created = spans.filter(({ name }) => name === 'video create');
+    expect(created.map(({ failure }) => failure)).toEqual(['503', undefined]);
+    const step = spans.find(({ spanId }) => spanId === created[0]?.parentSpanId);
+    expect(step).toMatchObject({
+      name: 'recording step',
+      attributes: { 'greenroom.session_id': session.session_id, 'greenroom.ordinal': 1, 'greenroom.state': 'wanted' },
+    });
+    expect((await logged(session.session_id, 'recording step failed'))[0]).toMatchObject({
+      ...ids,
+      trace_id: trace.traceId,
+    });
+    await expectWhole(trace.traceId, trace.spanId);
+  });
+
+  test('a socket that is replayed, and one that is refused, are spans and lines of the session’s trace', async () => {
+    const trace = newTrace();
+    const { session, ids } = await create(trace);
+    const interview = await startInterview(stack, undefined, {}, session);
+    expect(await interview.ended).toMatchObject({ outcome: 'completed' });
+    await endOf(stack, session.session_id);
+    const late = new WebSocket(`${session.websocket_url}?token=${session.join_token}`);
+    const [code] = (await once(late, 'close')) as [number];
+    expect(code).toBe(4410);
+    await until('the refused socket is exported', () =>
+      spansOf(trace.traceId).some(({ attributes }) => attributes['greenroom.close_code'] === 4410),
+    );
+    await seenAll(trace.traceId, ['GET /ws/sessions/:id', 'teardown']);
+    const sockets = spansOf(trace.traceId).filter(({ name }) => name === 'GET /ws/sessions/:id');
+    const ofBoth = { 'http.route': '/ws/sessions/:id', 'greenroom.session_id': session.session_id };
+    // A browser that loses its socket asks again, and is replayed again.
+    const refused = sockets.filter(({ attributes }) => 'greenroom.close_code' in attributes);
+    const replayed = sockets.filter((span) => !refused.includes(span));
+    expect(refused.map(({ attributes }) => attributes)).toMatchObject([{ ...ofBoth, 'greenroom.close_code': 4410 }]);
+    expect(replayed.length).toBeGreaterThan(0);
+    for (const { attributes } of replayed)
+      expect(attributes).toMatchObject({
+        ...ofBoth,
+        'greenroom.fly_machine_id': machinesOf(stack, session.session_id)[0]?.id,
+      });
+    for (const line of await logged(session.session_id, 'socket replayed'))
+      expect(line).toMatchObject({ ...ids, trace_id: trace.traceId });
+    expect(await logged(session.session_id, 'socket refused')).toMatchObject([
+      { ...ids, trace_id: trace.traceId, close_code: 4410, request_id: expect.any(String) },
+    ]);
+    await expectWhole(trace.traceId, trace.spanId);
+  });
+
+  test('a token that is refused gets a line with a trace of its own: the session’s is not looked up for it', async () => {
+    const trace = newTrace();
+    const { session } = await create(trace);
+    const forged = new WebSocket(`${session.websocket_url}?token=forged`);
+    expect(((await once(forged, 'close')) as [number])[0]).toBe(4401);
+    const [line] = await logged(session.session_id, 'socket refused');
+    expect(line).toMatchObject({ close_code: 4401, trace_id: expect.stringMatching(/^[0-9a-f]{32}$/) });
+    expect(line?.trace_id).not.toBe(trace.traceId);
+    await platformOf(stack).deleteSession(session.session_id);
+    await endOf(stack, session.session_id);
+    expect(names(spansOf(trace.traceId))).not.toContain('GET /ws/sessions/:id');
+  });
+
+  test('the call of a dead worker is hung up in the trace of its session', async () => {
+    const trace = newTrace();
+    const { session, ids } = await create(trace);
+    const interview = await startInterview(stack, undefined, {}, session);
+    await until('the interviewer speaks', () => interview.said() > 0);
+    const [machine] = machinesOf(stack, session.session_id);
+    stack.cloud.fly.killMachineProcess(machine?.id ?? '', 'SIGKILL');
+    await platformOf(stack).deleteSession(session.session_id);
+    await seen(trace.traceId, 'hang up call');
+    expect((await logged(session.session_id, "a dead worker's call"))[0]).toMatchObject({
+      ...ids,
+      trace_id: trace.traceId,
+      outcome: 'over',
+    });
+    await endOf(stack, session.session_id);
+    const spans = spansOf(trace.traceId);
+    const duty = spans.find(({ name }) => name === 'hang up call');
+    expect(spans.find(({ name }) => name === 'provider hang up')?.parentSpanId).toBe(duty?.spanId);
+    await expectWhole(trace.traceId, trace.spanId);
+  });
+
   test('after a fail-over the second machine’s spans are in the same trace', async () => {
     const trace = newTrace();
     const session = await interviewIn(trace, async (sessionId) => {
@@ -182,13 +348,18 @@ describe('tracing', () => {
     expect(session.epoch).toBe(2);
     await seen(trace.traceId, 'fly create', 2);
     await seen(trace.traceId, 'claim_sessions', 2);
+    await until('the second claim', () =>
+      spansOf(trace.traceId).some(({ name, attributes }) => name === 'claim' && attributes['greenroom.epoch'] === 2),
+    );
     const spans = spansOf(trace.traceId);
     expect(spans.filter(({ name }) => name === 'fly create')).toHaveLength(2);
-    expect(spans.find(({ name }) => name === 'claim')?.attributes['greenroom.epoch']).toBe(2);
     expect(
-      spans.filter(({ name }) => name === 'claim_sessions').map(({ attributes }) => attributes['greenroom.epoch']),
+      spans
+        .filter(({ name }) => name === 'claim_sessions')
+        .map(({ attributes }) => attributes['greenroom.epoch'])
+        .toSorted(),
     ).toEqual([1, 2]);
-    expectWhole(spans, trace.spanId);
+    await expectWhole(trace.traceId, trace.spanId);
   });
 
   test('a standby and a hot machine learn the trace from the claim’s answer', async () => {
@@ -196,18 +367,17 @@ describe('tracing', () => {
     await until('a standby machine rests', async () => (await prepared('created')) === 1);
     const standby = newTrace();
     await interviewIn(standby);
-    expect(names(spansOf(standby.traceId))).toEqual(
-      expect.arrayContaining([...ofSession, 'start machine', 'fly start', 'database record_starts', 'boot worker']),
-    );
-    expectWhole(spansOf(standby.traceId), standby.spanId);
+    const woken = ['start machine', 'fly start', 'database record_starts', 'boot worker'];
+    await seenAll(standby.traceId, [...ofSession, ...woken]);
+    await expectWhole(standby.traceId, standby.spanId);
 
     await setPool(1, 0);
     await until('a hot machine waits', async () => (await prepared('started')) === 1);
     const hot = newTrace();
     await interviewIn(hot);
-    expect(names(spansOf(hot.traceId))).toEqual(expect.arrayContaining(ofSession));
+    await seenAll(hot.traceId, ofSession);
     expect(names(spansOf(hot.traceId))).not.toContain('fly create');
-    expectWhole(spansOf(hot.traceId), hot.spanId);
+    await expectWhole(hot.traceId, hot.spanId);
     await setPool(0, 0);
   });
 
@@ -245,7 +415,7 @@ describe('tracing', () => {
     await platformOf(stack).deleteSession(session.session_id);
     await endOf(stack, session.session_id);
     await seen(begins.traceId, 'teardown');
-    expectWhole(spansOf(begins.traceId), '');
+    await expectWhole(begins.traceId, '');
   });
 
   test('a malformed traceparent begins a new trace, and one that is not sampled is not exported', async () => {
@@ -274,7 +444,8 @@ describe('tracing', () => {
   test('no span has a secret, or what a person is called or says', async () => {
     const all = JSON.stringify(receiver.spans);
     expect(receiver.spans.length).toBeGreaterThan(100);
-    for (const secret of [stack.tenant.apiKey, stack.flyToken, stack.cloud.voice.apiKey, 'the key'])
+    const keys = [stack.tenant.apiKey, stack.flyToken, stack.cloud.voice.apiKey, stack.cloud.video.apiKey];
+    for (const secret of [...keys, 'the key', 'secret-of-the-url', 'the server of the tenant'])
       expect(all).not.toContain(secret);
     expect(all).not.toMatch(/eyJ[\w-]+\.|ek_\w|Bearer|v=0|Ada|Lovelace|Backend engineer/);
     const said = stack.cloud.voice.calls().flatMap((call) => call.said.map(({ text }) => text));

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { startVideo, type VideoOptions, type VideoProvider } from '@greenroom/local-cloud/video/video.ts';
 import { registerErrors } from '@greenroom/orchestrator/api/problems.ts';
 import { createVideoStore } from '@greenroom/orchestrator/database/video-store.ts';
+import { noTracing } from '@greenroom/orchestrator/testing.ts';
 import { createVault } from '@greenroom/orchestrator/tokens/vault.ts';
 import { createVideoClient } from '@greenroom/orchestrator/video/client.ts';
 import { createVideoOffers } from '@greenroom/orchestrator/video/offers.ts';
@@ -51,7 +52,15 @@ async function start(options: VideoOptions = {}): Promise<void> {
 function worker() {
   const api = client();
   const step = createVideoStep({ videos: videos(), client: api, vault, tokenSlackMs: 600_000, logger });
-  return createVideoWorker({ videos: videos(), client: api, step, requestMs: 2_000, graceMs: 0, logger });
+  return createVideoWorker({
+    videos: videos(),
+    client: api,
+    step,
+    requestMs: 2_000,
+    graceMs: 0,
+    logger,
+    tracing: noTracing,
+  });
 }
 
 async function work(one = worker()): Promise<void> {

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { createWebhookStore } from '@greenroom/orchestrator/database/webhook-store.ts';
 import { createGuard } from '@greenroom/orchestrator/net/guard.ts';
+import { noTracing } from '@greenroom/orchestrator/testing.ts';
 import { createVault, webhookContext } from '@greenroom/orchestrator/tokens/vault.ts';
 import { createSender, type Sender } from '@greenroom/orchestrator/webhooks/sender.ts';
 import { newWebhookSecret } from '@greenroom/orchestrator/webhooks/signing.ts';
@@ -66,7 +67,7 @@ function startSenders(tickMs = 1_000): Sender[] {
   const webhooks = createWebhookStore(database.connection.database);
   const guard = createGuard({ allow: ['127.0.0.0/8'] });
   const senders = [0, 1].map(() =>
-    createSender({ webhooks, guard, vault, clock: systemClock, logger: silentLogger() }),
+    createSender({ webhooks, guard, vault, clock: systemClock, logger: silentLogger(), tracing: noTracing }),
   );
   for (const sender of senders) {
     const tick = () => void sender.run().catch(() => undefined);

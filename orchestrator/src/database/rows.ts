@@ -102,6 +102,8 @@ export const routeRow = z.object({
   unconfirmed: z.boolean(),
   /** The lease of its worker has expired: nothing was heard from it for that long. */
   silent: z.boolean(),
+  /** W3C trace context in which the session runs. */
+  traceparent: z.string().nullable(),
 });
 export type RouteRow = z.output<typeof routeRow>;
 
@@ -189,6 +191,7 @@ export const owedCallRow = z.object({
   age_ms: z.number(),
   /** Since the provider has answered every hang-up with "no such call". */
   missing_ms: z.number().nullable(),
+  traceparent: z.string().nullable(),
 });
 export type OwedCall = z.output<typeof owedCallRow>;
 

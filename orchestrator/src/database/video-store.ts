@@ -34,6 +34,7 @@ const takenVideo = z.object({
   /** The candidate's browser said that it began to record. */
   started: z.boolean(),
   max_duration_ms: z.number().int(),
+  traceparent: z.string().nullable(),
 });
 export type TakenVideo = z.output<typeof takenVideo>;
 

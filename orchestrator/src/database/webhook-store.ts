@@ -37,6 +37,9 @@ export const takenDelivery = z.object({
   payload: z.record(z.string(), z.unknown()),
   secret_ciphertext: z.string(),
   previous_secret_ciphertext: z.string().nullable(),
+  /** Null for an event of the tenant itself. */
+  session_id: z.string().nullable(),
+  traceparent: z.string().nullable(),
 });
 export type TakenDelivery = z.output<typeof takenDelivery>;
 

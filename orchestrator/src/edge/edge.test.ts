@@ -9,7 +9,7 @@ import Fastify from 'fastify';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { RouteRow } from '../database/rows.ts';
-import { flyId, makeRoute, makeSigningKey, sessionId, tenantId, until } from '../testing.ts';
+import { flyId, makeRoute, makeSigningKey, noTracing, sessionId, tenantId, until } from '../testing.ts';
 import { createBrowserTokens } from '../tokens/browser-tokens.ts';
 import { createKeyRing } from '../tokens/keys.ts';
 import { createEdge } from './edge.ts';
@@ -39,8 +39,11 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   const unreachable = async ({ fly_machine_id }: RouteRow) => reported.push(String(fly_machine_id)) > 1;
   const arrived: string[] = [];
   const arrivals = { arrive: async (id: string, edgeRegion?: string) => void arrived.push(`${id} ${edgeRegion}`) };
-  const edge = createEdge({ tokens, readiness, arrivals, unreachable, clock, logger, deadlines: defaultDeadlines });
-  const sockets = createSocketRoute({ edge, clock, logger });
+  const edge = createEdge({
+    ...{ tokens, readiness, arrivals, unreachable, clock, logger, tracing: noTracing },
+    deadlines: defaultDeadlines,
+  });
+  const sockets = createSocketRoute({ edge, clock, logger, tracing: noTracing });
   const app = Fastify({ http: { shouldUpgradeCallback: sockets.shouldUpgrade }, forceCloseConnections: true });
   app.setErrorHandler((error, _request, reply) => reply.code(error instanceof AppError ? error.status : 500).send());
   app.get('/api/x', async () => 'plain');

@@ -7,6 +7,7 @@ import type { Origins } from '../access/origins.ts';
 import type { RouteRow } from '../database/rows.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
 import type { BrowserTokens, SessionClaims } from '../tokens/browser-tokens.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Readiness, Route } from './readiness.ts';
 import type { EdgeRequest } from './upgrade.ts';
 
@@ -54,6 +55,7 @@ export interface EdgeDeps {
   clock: Clock;
   logger: Logger;
   deadlines: Pick<Deadlines, 'edgeWaitMs' | 'replayTimeoutMs' | 'hotReplayMs'>;
+  tracing: Pick<Tracing, 'know'>;
 }
 
 /** Requests of one session that may wait at once. A candidate has one browser with one or two tabs. */
@@ -64,9 +66,16 @@ const isId = (id: string): boolean => z.guid().safeParse(id).success;
 const refuse = (code: CloseCode, why: string): Answer => ({ kind: 'refuse', code, why });
 
 export function createEdge(deps: EdgeDeps): Edge {
-  const { tokens, readiness, arrivals, unreachable, clock, logger, deadlines } = deps;
+  const { tokens, readiness, arrivals, unreachable, clock, logger, deadlines, tracing } = deps;
   const { origins = { admitsSocket: () => true } } = deps;
   const perSession = new Map<string, number>();
+
+  /** Once the session is known, and the token is its tenant's, the request belongs to the session's trace. */
+  const follow = (route: Route | undefined, { tenant_id }: SessionClaims): void => {
+    if (route === undefined || route.kind === 'unknown' || route.row.tenant_id !== tenant_id) return;
+    const { session_id, machine_id, traceparent } = route.row;
+    tracing.know({ session_id, tenant_id, ...(machine_id === null ? {} : { machine_id }) }, traceparent);
+  };
 
   const answerOf = async (route: Route | undefined, claims: SessionClaims, sinceMs: number): Promise<Answer> => {
     if (route === undefined) return refuse(closeCodes.notReady, 'the database does not answer');
@@ -94,6 +103,7 @@ export function createEdge(deps: EdgeDeps): Edge {
   const afterFailure = async (sessionId: string, claims: SessionClaims, failed: string): Promise<Answer> => {
     const sinceMs = clock.monotonicMs();
     const route = await readiness.resolve(sessionId);
+    follow(route, claims);
     const answer = await answerOf(route, claims, sinceMs);
     if (answer.kind === 'refuse' || route.kind !== 'serving') return answer;
     if (!failed.includes(`instance=${answer.flyMachineId}`))
@@ -160,6 +170,7 @@ export function createEdge(deps: EdgeDeps): Edge {
     return admitted(sessionId, async () => {
       if (replayFailed !== undefined) return afterFailure(sessionId, claims, replayFailed);
       const route = await served(sessionId, edgeRegion, signal, claims.route === undefined);
+      follow(route, claims);
       if (route?.kind === 'serving' && route.row.tenant_id === claims.tenant_id && route.row.silent)
         if (await unreachable(route.row, 'silent')) return refuse(closeCodes.moved, 'another machine is taking over');
       return route === undefined && claims.route ? byToken(claims, claims.route) : answerOf(route, claims, sinceMs);

@@ -11,6 +11,7 @@ import type { WebSocket } from 'ws';
 import { vital } from '../access/pressure.ts';
 import type { NoteRefusal } from '../access/refusals.ts';
 import { remoteAddressOf } from '../access/remote-address.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { Answer, Edge } from './edge.ts';
 import { chooseProtocol, isEdgeUpgrade, readEdgeRequest, replayHeader } from './upgrade.ts';
 
@@ -39,9 +40,17 @@ export interface SocketRouteDeps {
   logger: Logger;
   /** Called when a socket begins to wait. The function it returns is called with the answer. @default none */
   onWait?: () => (outcome: Answer['kind'], tookMs: number) => void;
+  tracing: Pick<Tracing, 'record'>;
 }
 
 type Refusal = Extract<Answer, { kind: 'refuse' }>;
+
+const url = '/ws/sessions/:id';
+
+const fieldsOf = (answer: Answer) =>
+  answer.kind === 'refuse'
+    ? { close_code: answer.code, reason: answer.why }
+    : { app_name: answer.app, fly_machine_id: answer.flyMachineId };
 
 /** After this time the socket is terminated, even if the peer has not closed its side. */
 const closingMs = 2_000;
@@ -60,13 +69,14 @@ function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void }
 }
 
 export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
-  const { edge, noteRefusal = () => undefined, clock, logger } = deps;
+  const { edge, noteRefusal = () => undefined, clock, logger, tracing } = deps;
   const { onWait = () => () => undefined } = deps;
   const refusals = new WeakMap<IncomingMessage, Refusal>();
   const open = new Set<Duplex>();
   const stopping = new AbortController();
 
   const decide = async (request: Pick<FastifyRequest, 'raw'>, sessionId: string): Promise<Answer> => {
+    const startMs = clock.now();
     const startedMs = clock.monotonicMs();
     const { socket } = request.raw;
     open.add(socket);
@@ -77,10 +87,12 @@ export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
     const tookMs = clock.monotonicMs() - startedMs;
     answered(answer.kind, tookMs);
     release();
-    const fields = { session_id: sessionId, took_ms: Math.round(tookMs) };
-    if (answer.kind === 'refuse')
-      logger.info({ ...fields, close_code: answer.code, reason: answer.why }, 'socket refused');
-    else logger.info({ ...fields, app_name: answer.app, fly_machine_id: answer.flyMachineId }, 'socket replayed');
+    const ids = { session_id: sessionId, took_ms: Math.round(tookMs) };
+    const fields = fieldsOf(answer);
+    if (answer.kind === 'refuse') logger.info({ ...ids, ...fields }, 'socket refused');
+    else logger.info({ ...ids, ...fields }, 'socket replayed');
+    const failure = answer.kind === 'refuse' && answer.code === closeCodes.notReady ? String(answer.code) : undefined;
+    tracing.record(`GET ${url}`, { startMs, fields: { method: 'GET', path: url, ...fields }, failure });
     return answer;
   };
 
@@ -107,7 +119,7 @@ export function createSocketRoute(deps: SocketRouteDeps): SocketRoute {
       errorHandler: (_error, client) => client.terminate(),
     });
     app.route<{ Params: { id: string } }>({
-      ...{ method: 'GET', url: '/ws/sessions/:id' },
+      ...{ method: 'GET', url },
       websocket: true,
       config: vital, // Otherwise an overloaded process would answer with an HTTP status.
       logLevel: 'silent', // `decide` logs the request together with its session.

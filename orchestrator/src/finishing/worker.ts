@@ -170,14 +170,9 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
     });
   };
 
-  const traced = (taken: TakenResult): Promise<void> => {
-    const { session_id, attempt: number, traceparent, session } = taken;
-    return deps.tracing.forSession({ session_id, tenant_id: session.tenant_id, traceparent }, () =>
-      deps.tracing.span('evaluate', { fields: { attempt: number } }, () => finish(taken)),
-    );
-  };
-  const attempt = (taken: TakenResult): Promise<void> =>
-    traced(taken)
+  const traced = (taken: TakenResult): Promise<void> =>
+    deps.tracing
+      .span('evaluate', { fields: { attempt: taken.attempt } }, () => finish(taken))
       .catch((error: unknown) => giveBack(taken, error))
       .catch((error: unknown) =>
         logger.warn(
@@ -185,6 +180,10 @@ export function createFinishingWorker(deps: FinishingWorkerDeps): Finishing {
           'could not release the evaluation; it becomes available when its lease expires',
         ),
       );
+  const attempt = (taken: TakenResult): Promise<void> => {
+    const { session_id, traceparent, session } = taken;
+    return deps.tracing.forSession({ session_id, tenant_id: session.tenant_id, traceparent }, () => traced(taken));
+  };
 
   return {
     run: async () => {

@@ -3,7 +3,7 @@ import { createSessionRequest } from '@greenroom/shared/protocol/platform-api.ts
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { describe, expect, test } from 'vitest';
 import type { OwedCall } from '../database/rows.ts';
-import { makeSession, sessionId, tenantId } from '../testing.ts';
+import { makeSession, noTracing, sessionId, tenantId } from '../testing.ts';
 import { createVault } from '../tokens/vault.ts';
 import { sealCallCredential } from '../voice/call-credentials.ts';
 import { createHangUps } from '../voice/hang-up.ts';
@@ -127,6 +127,7 @@ describe('hanging up', () => {
     attempts: 1,
     age_ms: 1_000,
     missing_ms: null,
+    traceparent: null,
     ...changes,
   });
 
@@ -148,6 +149,7 @@ describe('hanging up', () => {
       vault,
       missingMs: 30_000,
       logger: silentLogger(),
+      tracing: noTracing,
     });
     await hangUps.run();
     await hangUps.idle();
@@ -207,6 +209,7 @@ describe('hanging up', () => {
       vault,
       missingMs: 30_000,
       logger: silentLogger(),
+      tracing: noTracing,
     });
     for (const _round of [1, 2]) {
       await hangUps.run();

@@ -22,8 +22,8 @@ export interface Tracing {
   /** Records that a session begins after the request that created it, in a trace that is linked to that of the request. */
   begins(intent: SessionStart): void;
   span<T>(name: string, options: SpanOptions, work: (span: SpanNotes) => Promise<T>): Promise<T>;
-  /** Records a span of a session that has just ended. */
-  record(name: string, span: { startMs: number; traceparent: string | null; fields: LogFields }): void;
+  /** Records a span of the running work that ends now. For work that learns on its way in which trace it is. */
+  record(name: string, span: RecordedSpan): void;
 }
 
 export interface SessionWork {
@@ -42,6 +42,14 @@ export interface SessionStart extends SessionWork {
 export interface SpanOptions {
   kind?: SpanKind;
   fields?: LogFields;
+}
+
+/** A span that another process asked for, and that ends as it is recorded. */
+export interface RecordedSpan {
+  startMs: number;
+  fields: LogFields;
+  /** A name or code. Default: it did not fail. */
+  failure?: string | undefined;
 }
 
 /** What the work can add to its span. */
@@ -109,9 +117,18 @@ export function createTracing({ scopes, recorder, clock }: TracingDeps): Tracing
       });
     },
     span: (name, options, work) => (recorder ? traced(recorder, name, options, work) : work(unrecorded)),
-    record: (name, { startMs, traceparent, fields }) => {
-      const parent = parseTraceparent(traceparent);
-      if (parent?.sampled) recorder?.start(name, { kind: 'server', parent, startMs, fields }).end();
+    record: (name, { startMs, fields, failure }) => {
+      if (!recorder) return;
+      const scope = scopes.current;
+      if (!scope?.trace?.sampled) return;
+      const span = recorder.start(name, {
+        kind: 'server',
+        parent: scope.trace,
+        startMs,
+        fields: { ...scope.ids, ...fields },
+      });
+      if (failure !== undefined) span.fail(failure);
+      span.end();
     },
   };
 }

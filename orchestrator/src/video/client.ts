@@ -45,12 +45,18 @@ export interface VideoClientOptions {
   /** Counts a request against these limits. Returns 0 if it may be sent now, else how long to wait, ms. */
   draw: (limits: SharedLimit[]) => Promise<number>;
   logger: Logger;
+  /** Observes each request that is sent. @default nothing */
+  observe?: ObserveVideo;
 }
+
+export type ObserveVideo = <T extends { status: number }>(action: string, exchange: () => Promise<T>) => Promise<T>;
 
 export type VideoClient = ReturnType<typeof createVideoClient>;
 export type TenantVideoClient = ReturnType<VideoClient['of']>;
 
 interface Call<T extends z.ZodType> {
+  /** What is asked for, in a word or two. */
+  action: string;
   method: 'GET' | 'POST' | 'DELETE';
   path: string;
   body?: object;
@@ -115,7 +121,8 @@ const nameOf = (sessionId: string, ordinal: number): string => `${sessionId}:${o
 /** Metadata key that names the session and ordinal of a recording. */
 const key = 'greenroom_recording';
 
-export function createVideoClient({ url, apiKey, requestMs, draw, logger }: VideoClientOptions) {
+export function createVideoClient({ url, apiKey, requestMs, draw, logger, ...options }: VideoClientOptions) {
+  const { observe = (_action, exchange) => exchange() } = options;
   const client = createJsonClient({ connections: 8, requestMs });
   const authorization = `Basic ${Buffer.from(`${apiKey}:`).toString('base64')}`;
   const budgets = createVideoBudgets(url);
@@ -127,11 +134,12 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
     const { method, path, body: sent, purpose = method === 'GET' ? 'reads' : 'writes' } = call;
     const waitMs = await draw(budgets.of(purpose, tenantId));
     if (waitMs > 0) return { kind: 'rateLimited', retryAfterMs: waitMs };
-    const ask = client.ask({ method, url: `${url}${path}`, headers: { authorization }, body: sent });
-    const { status, headers, body } = await ask.catch((error: unknown) => {
-      logger.warn({ error, method }, 'request to api.video failed');
-      return { status: 0, headers: {}, body: undefined };
-    });
+    const exchange = (): Promise<Pick<JsonAnswer, 'status' | 'headers' | 'body'>> =>
+      client.ask({ method, url: `${url}${path}`, headers: { authorization }, body: sent }).catch((error: unknown) => {
+        logger.warn({ error, method }, 'request to api.video failed');
+        return { status: 0, headers: {}, body: undefined };
+      });
+    const { status, headers, body } = await observe(call.action, exchange);
     const isSuccess = method === 'DELETE' ? status === 204 : status >= 200 && status < 300;
     const parsed = isSuccess ? call.answer.safeParse(body) : undefined;
     if (parsed?.success) return { kind: 'done', value: parsed.data };
@@ -156,14 +164,17 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
       createVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string>> => {
         const name = nameOf(sessionId, ordinal);
         const body = { title: `Interview ${name}`, public: false, mp4Support: false, metadata: [{ key, value: name }] };
-        return done(ask({ method: 'POST', path: '/videos', body, answer: video }), ({ videoId }) => videoId);
+        return done(
+          ask({ action: 'create', method: 'POST', path: '/videos', body, answer: video }),
+          ({ videoId }) => videoId,
+        );
       },
       /** The container that an earlier attempt created, if there is one. */
       findVideo: (sessionId: string, ordinal: number): Promise<VideoAnswer<string | undefined>> => {
         const name = nameOf(sessionId, ordinal);
         const path = `/videos?pageSize=100&metadata%5B${key}%5D=${encodeURIComponent(name)}`;
         return done(
-          ask({ method: 'GET', path, answer: videoList }),
+          ask({ action: 'find', method: 'GET', path, answer: videoList }),
           ({ data }) =>
             data.find((one) => one.metadata.some((pair) => pair.key === key && pair.value === name))?.videoId,
         );
@@ -171,13 +182,26 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
       /** Creates an upload token. @param lifeMs rounded up to seconds, at least one */
       createToken: (lifeMs: number): Promise<VideoAnswer<string>> => {
         const body = { ttl: Math.max(1, Math.ceil(lifeMs / 1_000)) };
-        return done(ask({ method: 'POST', path: '/upload-tokens', body, answer: uploadToken }), ({ token }) => token);
+        return done(
+          ask({ action: 'create token', method: 'POST', path: '/upload-tokens', body, answer: uploadToken }),
+          ({ token }) => token,
+        );
       },
       deleteToken: (token: string) =>
-        ask({ method: 'DELETE', path: `/upload-tokens/${encodeURIComponent(token)}`, answer: nothing }),
+        ask({
+          action: 'delete token',
+          method: 'DELETE',
+          path: `/upload-tokens/${encodeURIComponent(token)}`,
+          answer: nothing,
+        }),
       status: (videoId: string): Promise<VideoAnswer<VideoStatus>> =>
         done(
-          ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}/status`, answer: videoStatus }),
+          ask({
+            action: 'status',
+            method: 'GET',
+            path: `/videos/${encodeURIComponent(videoId)}/status`,
+            answer: videoStatus,
+          }),
           ({ ingest, encoding }) => ({
             uploaded: wasUploaded(ingest),
             partial: !wasUploaded(ingest) || ingest?.status === 'uploading',
@@ -187,17 +211,23 @@ export function createVideoClient({ url, apiKey, requestMs, draw, logger }: Vide
       /** The player's URL without its token, or null if api.video names none. */
       playerUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
         done(
-          ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
+          ask({ action: 'get', method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video }),
           ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? withoutToken(player) : null),
         ),
       /** The player's URL with a token that opens it once, or null if api.video names none. */
       watchUrl: (videoId: string): Promise<VideoAnswer<string | null>> =>
         done(
-          ask({ method: 'GET', path: `/videos/${encodeURIComponent(videoId)}`, answer: video, purpose: 'watching' }),
+          ask({
+            action: 'watch',
+            method: 'GET',
+            path: `/videos/${encodeURIComponent(videoId)}`,
+            answer: video,
+            purpose: 'watching',
+          }),
           ({ assets: { player } }) => (player !== undefined && URL.canParse(player) ? player : null),
         ),
       deleteVideo: (videoId: string) =>
-        ask({ method: 'DELETE', path: `/videos/${encodeURIComponent(videoId)}`, answer: nothing }),
+        ask({ action: 'delete', method: 'DELETE', path: `/videos/${encodeURIComponent(videoId)}`, answer: nothing }),
     };
   };
 

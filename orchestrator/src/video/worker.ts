@@ -1,6 +1,7 @@
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import PQueue from 'p-queue';
 import type { OwedDeletion, TakenVideo, VideoStore } from '../database/video-store.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { VideoClient } from './client.ts';
 
 /**
@@ -32,6 +33,7 @@ export interface VideoWorkerDeps {
   /** Called when something of a session has changed. */
   onChange?: (sessionId: string) => void;
   bounds?: Partial<VideoBounds>;
+  tracing: Pick<Tracing, 'forSession' | 'span'>;
 }
 
 /** How much work may run at once in this process. */
@@ -51,7 +53,7 @@ const brokenOffMs = 60_000;
 const roomIn = (queue: PQueue, most: number): number => most - queue.pending - queue.size;
 
 export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
-  const { videos, client, step, requestMs, graceMs, logger, onChange } = deps;
+  const { videos, client, step, requestMs, graceMs, logger, onChange, tracing } = deps;
   const { steps: mostSteps, stepsPerTenant, deletions: mostDeletions } = { ...videoBounds, ...deps.bounds };
   const steps = new PQueue({ concurrency: mostSteps });
   const deletions = new PQueue({ concurrency: mostDeletions });
@@ -60,8 +62,9 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
   let stopped = false;
 
   const attempt = async (job: TakenVideo): Promise<void> => {
+    const { ordinal, attempt: number, state } = job;
     try {
-      await step(job);
+      await tracing.span('recording step', { fields: { ordinal, attempt: number, state } }, () => step(job));
       onChange?.(job.session_id);
     } catch (error) {
       logger.warn(
@@ -80,7 +83,7 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
 
   const begin = (job: TakenVideo): void => {
     count(job.tenant_id, 1);
-    void steps.add(() => attempt(job)).finally(() => count(job.tenant_id, -1));
+    void steps.add(() => tracing.forSession(job, () => attempt(job))).finally(() => count(job.tenant_id, -1));
   };
 
   const beginSteps = async (): Promise<void> => {
@@ -97,13 +100,13 @@ export function createVideoWorker(deps: VideoWorkerDeps): VideoWorker {
   };
 
   /** A 404 counts only if the previous attempt, minutes earlier, got one too: replicas of api.video may lag. */
-  const deleteOwed = async ({ video_id, last_error }: OwedDeletion): Promise<void> => {
+  const deleteOwed = async ({ video_id, tenant_id, last_error }: OwedDeletion): Promise<void> => {
     try {
       const answer = await client.deleteVideo(video_id);
       const isGone = answer.kind === 'done' || (answer.kind === 'gone' && last_error === 'gone');
       await videos.recordDeleted(video_id, isGone ? null : answer.kind);
     } catch (error) {
-      logger.warn({ error }, 'could not delete a recording; will retry');
+      logger.warn({ tenant_id, error }, 'could not delete a recording; will retry');
     }
   };
 

@@ -5,6 +5,7 @@ import type { OwedCall } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import { createLanes } from '../runtime/lanes.ts';
 import type { Vault } from '../tokens/vault.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import { openCallCredential } from './call-credentials.ts';
 import type { VoiceProvider } from './provider.ts';
 import type { ProviderAccess, ProviderAccesses } from './provider-access.ts';
@@ -40,9 +41,11 @@ export interface HangUpDeps {
   /** How long the provider must have answered "no such call", ms. */
   missingMs: number;
   logger: Logger;
+  tracing: Pick<Tracing, 'forSession' | 'span'>;
 }
 
-export function createHangUps({ calls, voice, providerAccess, vault, missingMs, logger }: HangUpDeps): HangUps {
+export function createHangUps(deps: HangUpDeps): HangUps {
+  const { calls, voice, providerAccess, vault, missingMs, logger, tracing } = deps;
   const lanes = createLanes({ total: 16, perLane: 4 });
   const underWay = new Set<string>();
 
@@ -86,12 +89,18 @@ export function createHangUps({ calls, voice, providerAccess, vault, missingMs, 
     logger.info({ session_id, ordinal, call_id, attempts, outcome: over ? 'over' : 'tried' }, "a dead worker's call");
   };
 
+  const attempt = (call: OwedCall): Promise<void> => {
+    const { session_id, ordinal, attempts } = call;
+    return tracing
+      .span('hang up call', { fields: { ordinal, attempt: attempts } }, () => settle(call))
+      .catch((error: unknown) => logger.warn({ session_id, error }, 'a call could not be hung up'));
+  };
+
   const begin = (call: OwedCall): void => {
     if (underWay.has(call.id)) return;
     underWay.add(call.id);
-    lanes
-      .add(call.tenant_id, () => settle(call))
-      .catch((error: unknown) => logger.warn({ session_id: call.session_id, error }, 'a call could not be hung up'))
+    void lanes
+      .add(call.tenant_id, () => tracing.forSession(call, () => attempt(call)))
       .finally(() => underWay.delete(call.id));
   };
 

@@ -3,6 +3,7 @@ import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import type { DeliveryNews, TakenDelivery, WebhookStore } from '../database/webhook-store.ts';
 import type { Guard, GuardedAnswer } from '../net/guard.ts';
 import { type Vault, webhookContext } from '../tokens/vault.ts';
+import type { SpanNotes, Tracing } from '../tracing/tracing.ts';
 import { signMessage } from './signing.ts';
 
 /**
@@ -31,6 +32,7 @@ export interface SenderDeps {
   random?: () => number;
   /** Called after each attempt. @default none */
   onOutcome?: (outcome: DeliveryNews['outcome']) => void;
+  tracing: Pick<Tracing, 'forSession' | 'span'>;
 }
 
 /** How many attempts may be under way at once. */
@@ -105,7 +107,7 @@ export interface Sender {
 }
 
 export function createSender({ webhooks, guard, vault, clock, logger, bounds, ...deps }: SenderDeps): Sender {
-  const { onOutcome = () => undefined, random = Math.random } = deps;
+  const { onOutcome = () => undefined, random = Math.random, tracing } = deps;
   const { perProcess, perEndpoint, perTenant } = { ...senderBounds, ...bounds };
   const underWay = new Set<Promise<void>>();
   let stopped = false;
@@ -131,7 +133,7 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds, ..
     return guard.post(delivery.url, { ...message, limitMs: requestMs });
   };
 
-  const attempt = async (delivery: TakenDelivery): Promise<void> => {
+  const attempt = async (delivery: TakenDelivery, span: SpanNotes): Promise<void> => {
     const startedMs = clock.now();
     const answer = await send(delivery).catch((error: unknown): GuardedAnswer => {
       logger.error({ tenant_id: delivery.tenant_id, error }, 'could not sign a webhook delivery');
@@ -144,20 +146,25 @@ export function createSender({ webhooks, guard, vault, clock, logger, bounds, ..
     });
     const { outcome, status } = news;
     onOutcome(outcome);
+    span.set({ outcome });
     logger.info(
       { tenant_id: delivery.tenant_id, attempt: delivery.attempt, outcome, status_code: status ?? undefined },
       'webhook delivery attempted',
     );
   };
 
-  const begin = (delivery: TakenDelivery): void => {
-    const task = attempt(delivery)
+  const traced = (delivery: TakenDelivery): Promise<void> => {
+    const { attempt: number, tenant_id } = delivery;
+    return tracing
+      .span('deliver webhook', { fields: { attempt: number } }, (span) => attempt(delivery, span))
       .catch((error: unknown) =>
-        logger.warn(
-          { tenant_id: delivery.tenant_id, error },
-          'could not store the result of a webhook delivery; it will be sent again',
-        ),
-      )
+        logger.warn({ tenant_id, error }, 'could not store the result of a webhook delivery; it will be sent again'),
+      );
+  };
+
+  const begin = (delivery: TakenDelivery): void => {
+    const task = tracing
+      .forSession(delivery, () => traced(delivery))
       .finally(() => {
         underWay.delete(task);
         // An error of the database is logged by the next tick.

@@ -5,6 +5,7 @@ import { Webhook } from 'standardwebhooks';
 import { describe, expect, test } from 'vitest';
 import type { AttemptLog, DeliveryNews, TakenDelivery } from '../database/webhook-store.ts';
 import type { GuardedAnswer } from '../net/guard.ts';
+import { noTracing } from '../testing.ts';
 import { createVault, webhookContext } from '../tokens/vault.ts';
 import { createSender, judge, retryScheduleMs } from './sender.ts';
 import { newWebhookSecret, signMessage } from './signing.ts';
@@ -75,6 +76,8 @@ describe('the sender', () => {
     payload: { type: 'session.ready' },
     secret_ciphertext: vault.seal(secret, webhookContext('w')),
     previous_secret_ciphertext: null,
+    session_id: null,
+    traceparent: null,
     ...changes,
   });
   const make = (rounds: TakenDelivery[][], answer: () => Promise<GuardedAnswer> = async () => answered(200)) => {
@@ -101,6 +104,7 @@ describe('the sender', () => {
       vault,
       clock: createFakeClock(),
       logger: silentLogger(),
+      tracing: noTracing,
     });
     return { sender, recorded, posted, takes };
   };

@@ -5,6 +5,7 @@ import { createWebhookStore, type DeliveryNews } from '../database/webhook-store
 import type { Guard } from '../net/guard.ts';
 import type { Job } from '../runtime/ticker.ts';
 import type { Vault } from '../tokens/vault.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import { createSender } from './sender.ts';
 
 /** Creates the webhook store, the sender and their periodic jobs. */
@@ -16,11 +17,12 @@ export interface WebhooksDeps {
   logger: Logger;
   /** Called with the outcome of each attempt. */
   onOutcome: (outcome: DeliveryNews['outcome']) => void;
+  tracing: Tracing;
 }
 
-export function createWebhooks({ database, guard, vault, clock, logger, onOutcome }: WebhooksDeps) {
+export function createWebhooks({ database, ...deps }: WebhooksDeps) {
   const webhooks = createWebhookStore(database);
-  const sender = createSender({ webhooks, guard, vault, clock, logger, onOutcome });
+  const sender = createSender({ ...deps, webhooks });
   const jobs: Job[] = [{ name: 'webhooks', everyMs: 1_000, run: sender.run }];
   return { webhooks, sender, jobs };
 }

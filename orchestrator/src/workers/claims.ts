@@ -27,7 +27,7 @@ export interface ClaimAnswerDeps {
 
 /** The route to the worker that made this claim. */
 export const routeOfClaim = (
-  { session, machine_id }: Claimed,
+  { session, machine_id, traceparent }: Claimed,
   { app_name, machine_id: fly_machine_id }: Pick<MachineIdentity, 'app_name' | 'machine_id'>,
 ): RouteRow => ({
   session_id: session.session_id,
@@ -37,7 +37,7 @@ export const routeOfClaim = (
   epoch: session.epoch,
   machine_id,
   machine_state: 'claimed',
-  ...{ app_name, fly_machine_id, unconfirmed: false, silent: false },
+  ...{ app_name, fly_machine_id, unconfirmed: false, silent: false, traceparent },
 });
 
 const unixMs = (time: string | null): number | null => (time === null ? null : Date.parse(time));

@@ -109,13 +109,12 @@ language sql volatile security definer set search_path = '' as $$
       next_hang_up_at = clock_timestamp() + app.interval_ms(p_retry_ms * power(2, least(hang_up_attempts, 8)))
     from due where c.id = due.id returning c.*
   )
-  select coalesce(jsonb_agg(jsonb_build_object('id', id, 'session_id', session_id, 'ordinal', ordinal,
-    'call_id', call_id,
-    'tenant_id', tenant_id, 'credential_ciphertext', credential_ciphertext, 'attempts', hang_up_attempts,
-    'test', app.is_test_session(session_id),
-    'missing_ms', floor(extract(epoch from clock_timestamp() - missing_since) * 1000),
-    'age_ms', floor(extract(epoch from clock_timestamp() - opened_at) * 1000))), '[]')
-  from taken
+  select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'session_id', t.session_id, 'ordinal', t.ordinal,
+    'call_id', t.call_id, 'tenant_id', t.tenant_id, 'credential_ciphertext', t.credential_ciphertext,
+    'attempts', t.hang_up_attempts, 'test', s.test, 'traceparent', s.traceparent,
+    'missing_ms', floor(extract(epoch from clock_timestamp() - t.missing_since) * 1000),
+    'age_ms', floor(extract(epoch from clock_timestamp() - t.opened_at) * 1000))), '[]')
+  from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
 comment on function public.calls_to_hang_up(integer, integer) is
   'Takes calls whose worker is gone and which no other worker took over, for one attempt to hang up each; called by '

@@ -90,7 +90,7 @@ language sql volatile security definer set search_path = '' as $$
     'state', t.state, 'video_id', t.video_id, 'token_ciphertext', t.token_ciphertext,
     'token_over', coalesce(t.token_expires_at <= clock_timestamp(), false), 'erased', s.video_erased_at is not null,
     'started', t.started_at is not null,
-    'max_duration_ms', s.max_duration_ms)), '[]')
+    'max_duration_ms', s.max_duration_ms, 'traceparent', s.traceparent)), '[]')
   from taken t join public.interview_sessions s on s.id = t.session_id
 $$;
 comment on function public.take_video_jobs(integer, integer, integer, integer, jsonb) is

@@ -111,7 +111,7 @@ language sql stable security definer set search_path = '' as $$
     'state_rank', s.state_rank,
     'epoch', s.epoch, 'machine_id', m.id, 'machine_state', m.state, 'app_name', m.app_name,
     'fly_machine_id', m.fly_machine_id, 'unconfirmed', coalesce(m.hot and m.confirmed_at is null, false),
-    'silent', coalesce(m.lease_expires_at < now(), false))), '[]')
+    'silent', coalesce(m.lease_expires_at < now(), false), 'traceparent', s.traceparent)), '[]')
   from public.interview_sessions s left join public.machines m on m.id = s.machine_id
   where s.id = any (p_session_ids)
 $$;

@@ -156,9 +156,10 @@ begin
   select coalesce(jsonb_agg(jsonb_build_object('id', d.id, 'tenant_id', d.tenant_id, 'webhook_id', e.id,
     'url', e.url, 'attempt', d.attempts, 'payload', d.payload, 'secret_ciphertext', e.secret_ciphertext,
     'previous_secret_ciphertext', case when e.previous_secret_until > clock_timestamp()
-      then e.previous_secret_ciphertext end)
+      then e.previous_secret_ciphertext end, 'session_id', d.session_id, 'traceparent', s.traceparent)
     order by d.event_id), '[]') into v_taken
-  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id;
+  from taken d join public.webhook_endpoints e on e.id = d.endpoint_id
+  left join public.interview_sessions s on s.id = d.session_id;
   return v_taken;
 end $$;
 comment on function public.take_webhook_deliveries(integer, integer, integer, integer) is

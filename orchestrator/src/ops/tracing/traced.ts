@@ -3,12 +3,23 @@ import type { MachineStore } from '../../database/machine-store.ts';
 import type { SessionStore } from '../../database/session-store.ts';
 import type { Raw } from '../../fly/classify.ts';
 import type { Call } from '../../fly/send.ts';
-import type { SpanOptions, Tracing } from '../../tracing/tracing.ts';
+import type { Guard } from '../../net/guard.ts';
+import type { SpanNotes, SpanOptions, Tracing } from '../../tracing/tracing.ts';
 import type { VoiceProvider } from '../../voice/provider.ts';
 
-/** Wrappers that record what passes through a component as spans. They change nothing about it. */
+/**
+ * Wrappers that record what passes through a component as spans. They change nothing about it, and are not there at all if no
+ * spans are exported.
+ */
 
 const client = (fields: SpanOptions['fields'] = {}): SpanOptions => ({ kind: 'client', fields });
+const unobserved = <T>(_of: unknown, exchange: () => Promise<T>): Promise<T> => exchange();
+
+/** @param status of an HTTP answer; 0: none came */
+function noteStatus(span: SpanNotes, status: number): void {
+  if (status > 0) span.set({ status_code: status });
+  if (status === 0 || status >= 400) span.fail(status === 0 ? 'no answer' : String(status));
+}
 
 /** What a request to Fly is about, and which machine: `/apps/APP/machines/ID/COMMAND`. */
 function flyActionOf({ method, path }: Call): { action: string; machine: string | undefined } {
@@ -20,23 +31,25 @@ function flyActionOf({ method, path }: Call): { action: string; machine: string 
 }
 
 /** Each request to Fly, with its action, status and Fly's own id of it. */
-export const tracedFly =
-  (tracing: Tracing) =>
-  (call: Call, exchange: () => Promise<Raw>): Promise<Raw> => {
+export const tracedFly = (tracing: Tracing): ((call: Call, exchange: () => Promise<Raw>) => Promise<Raw>) => {
+  if (!tracing.isOn) return unobserved;
+  return (call, exchange) => {
     const { action, machine } = flyActionOf(call);
     return tracing.span(`fly ${action}`, client({ app_name: call.app, fly_machine_id: machine }), async (span) => {
       const raw = await exchange();
-      if (raw.status > 0) span.set({ status_code: raw.status });
       if ('requestId' in raw) span.set({ fly_request_id: raw.requestId });
-      if (raw.status === 0 || raw.status >= 400) span.fail(raw.status === 0 ? 'no answer' : String(raw.status));
+      noteStatus(span, raw.status);
       return raw;
     });
   };
+};
+
+type Observe = <T extends { status: number }>(of: string, exchange: () => Promise<T>) => Promise<T>;
 
 /** Each call of a database function for one request or session. Batches are for many (batch.ts): see `tracedSessions`. */
-export const tracedDatabase =
-  (tracing: Tracing) =>
-  <T extends { status: number }>(url: string, exchange: () => Promise<T>): Promise<T> => {
+export const tracedDatabase = (tracing: Tracing): Observe => {
+  if (!tracing.isOn) return unobserved;
+  return (url, exchange) => {
     const name = url.split('/rpc/')[1]?.split('?')[0] ?? 'other';
     return tracing.span(`database ${name}`, client(), async (span) => {
       const answer = await exchange();
@@ -47,9 +60,39 @@ export const tracedDatabase =
       return answer;
     });
   };
+};
+
+/** Each request to api.video, with its status. */
+export const tracedVideo = (tracing: Tracing): Observe => {
+  if (!tracing.isOn) return unobserved;
+  return (action, exchange) =>
+    tracing.span(`video ${action}`, client(), async (span) => {
+      const answer = await exchange();
+      noteStatus(span, answer.status);
+      return answer;
+    });
+};
+
+/** The requests to URLs of tenants. The span has no URL, and they carry no trace context (docs/adr/0021). */
+export const tracedGuard = (guard: Guard, tracing: Tracing): Guard => {
+  if (!tracing.isOn) return guard;
+  return {
+    ...guard,
+    post: (url, request) =>
+      tracing.span('webhook request', client(), async (span) => {
+        const answer = await guard.post(url, request);
+        if (answer.kind === 'answered') {
+          span.set({ status_code: answer.status });
+          if (answer.status >= 300) span.fail(String(answer.status));
+        } else span.fail(answer.why);
+        return answer;
+      }),
+  };
+};
 
 /** The voice provider's requests. They carry nothing of ours but what they need (docs/adr/0021). */
 export const tracedVoice = (voice: VoiceProvider, tracing: Tracing): VoiceProvider => {
+  if (!tracing.isOn) return voice;
   const asked = <A extends unknown[], R extends { kind: string }>(
     action: string,
     good: string,
@@ -90,11 +133,9 @@ export const tracedMachines = (machines: MachineStore, tracing: Tracing, clock: 
     const startMs = clock.now();
     const claimed = await machines.claim(claim);
     if (claimed.kind !== 'claimed') return claimed;
-    const { machine_id, traceparent } = claimed;
     const { session_id, tenant_id, epoch } = claimed.session;
-    const ids = { session_id, tenant_id, machine_id };
-    tracing.know(ids, traceparent);
-    tracing.record('claim_sessions', { startMs, traceparent, fields: { ...ids, epoch } });
+    tracing.know({ session_id, tenant_id, machine_id: claimed.machine_id }, claimed.traceparent);
+    tracing.record('claim_sessions', { startMs, fields: { epoch } });
     return claimed;
   },
 });
