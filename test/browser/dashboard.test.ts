@@ -214,4 +214,42 @@ describe('the dashboard', () => {
     expect(refused).toEqual([]);
     await close(page);
   });
+
+  test('offers to search further when a page finds nothing among the rows that it may look at, and shows what it finds', async () => {
+    const { db } = shown.world;
+    // A page looks at so few rows here that its 200 ms end long before the list does.
+    await db.query(
+      `create or replace function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 3'`,
+    );
+    const { rows } = await db.query<{ id: string }>(
+      `with like_it as (select * from public.interview_sessions where id = $1),
+      sessions as (
+        insert into public.interview_sessions (tenant_id, candidate_id, candidate, position_id, status, outcome, reason, created_at, expires_at)
+        select tenant_id, candidate_id, candidate, position_id, 'cancelled', 'cancelled', 'ended_by_platform',
+          now() - make_interval(days => 30, mins => i), now() from like_it, generate_series(1, 3000) i
+        returning id, tenant_id, created_at)
+      insert into public.session_phases (session_id, tenant_id, path)
+        select id, tenant_id, 'hot' from sessions order by created_at limit 1 returning session_id as id`,
+      [shown.fleet.dead],
+    );
+    const page = await shown.open('viewer');
+    await withAxe(page);
+    await page.goto(`${shown.url}/sessions?path=hot`);
+    await page.getByText('Nothing found yet.').waitFor();
+    await page.getByText('0 rows and more').waitFor();
+    await page.getByRole('button', { name: /pause updates/ }).click();
+    expect(await wrongLooks(page, 'dashboard search further')).toEqual([]);
+
+    const further = page.locator('button:enabled', { hasText: 'Search further' });
+    const found = page.getByRole('table').locator(`a[title="${rows[0]?.id}"]`);
+    for (;;) {
+      await found.or(further).first().waitFor();
+      if ((await found.count()) > 0) break;
+      await Promise.all([page.waitForResponse(/\/ops\/api\/sessions\?/), further.click()]);
+    }
+    await page.getByText('1 row', { exact: true }).waitFor();
+    expect(await further.count()).toBe(0);
+    expect(await wrongLooks(page, 'dashboard searched further')).toEqual([]);
+    await close(page);
+  });
 });
