@@ -19,7 +19,7 @@ RUN mkdir -p /rootfs/usr/local/bin /rootfs/etc/ssl/certs /rootfs/app \
  && ldd /usr/local/bin/node | grep -o '/[^ ]*' | sort -u | xargs -I{} cp -L --parents {} /rootfs \
  && node -e "process.stdout.write(require('node:tls').rootCertificates.join('\n'))" > /rootfs/etc/ssl/certs/ca-certificates.crt \
  && echo 'worker:x:65532:65532::/:/sbin/nologin' > /rootfs/etc/passwd && echo 'worker:x:65532:' > /rootfs/etc/group
-# The compile cache belongs to this bundle at this path, this Node and this user.
+# The compiled code belongs to this bundle and this Node. The rehearsal runs as the user that will run the worker.
 RUN node session-worker/build.ts /app --no-rehearsal && chown -R 65532:65532 /app \
  && /rootfs/usr/local/bin/node session-worker/rehearse.ts /app/worker.cjs 65532 \
  && chown -R 0:0 /app && chmod -R a+rX /app && cp -a /app/. /rootfs/app \
@@ -34,7 +34,6 @@ LABEL org.opencontainers.image.title="greenroom-session-worker" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /rootfs/ /
 ENV NODE_ENV=production \
-    NODE_COMPILE_CACHE=/app/compiled \
     SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 USER 65532:65532
 EXPOSE 8080

@@ -1,6 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest';
 import { connectCandidate } from '../test/candidate.ts';
-import { type Served, serveWorker } from '../test/serve.ts';
+import { type Served, type ServeOptions, serveWorker } from '../test/serve.ts';
 
 /** The worker of a hot machine between scripted peers: it waits, is assigned and serves. */
 let served: Served;
@@ -10,11 +10,12 @@ const until = (condition: () => unknown) =>
   vi.waitFor(() => expect(condition()).toBeTruthy(), { timeout: 30_000, interval: 5 });
 
 /** Peers whose machine has no session until `assign`. Held claims are answered then. */
-async function serveHot() {
+async function serveHot(practise?: ServeOptions['practise']) {
   let assigned = false;
   const held = new Set<() => void>();
   const claims: boolean[] = [];
   served = await serveWorker({
+    ...(practise ? { practise } : {}),
     prepare: (peers) =>
       peers.bend('POST /worker/v1/claim', async ({ body }) => {
         const hold = (body as { hold?: boolean }).hold === true;
@@ -79,4 +80,55 @@ test('a hot worker that is asked to stop hands over the session that it has just
   worker.terminate();
   expect(await exited).toBe(0);
   expect(peers.askedFor('POST /worker/v1/finish').map(({ body }) => body)).toMatchObject([{ kind: 'draining' }]);
+});
+
+test('a hot worker practises while it waits, and its peers see nothing but its claims', async () => {
+  const { held, peers, logged } = await serveHot();
+  await until(() => held.size === 1 && logged().includes('"hot: practised"'));
+  expect([...new Set(peers.asked.map(({ method, path }) => `${method} ${path}`))]).toEqual(['POST /worker/v1/claim']);
+});
+
+test('the session cuts the practice short', async () => {
+  let stopped = false;
+  const { held, assign, worker, logged } = await serveHot(
+    (signal) =>
+      new Promise((_, reject) =>
+        signal.addEventListener('abort', () => {
+          stopped = true;
+          reject(signal.reason);
+        }),
+      ),
+  );
+  await until(() => held.size === 1);
+  expect(stopped).toBe(false);
+  assign(true);
+  await until(() => worker.ready);
+  expect([stopped, logged().includes('the practice failed')]).toEqual([true, false]);
+});
+
+test('the first socket cuts the practice short, and so does a request to stop', async () => {
+  const stops: string[] = [];
+  for (const what of ['socket', 'stop']) {
+    const { held, assign, port, peers, worker, exited } = await serveHot(
+      (signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve(void stops.push(what)))),
+    );
+    await until(() => held.size === 1);
+    if (what === 'stop') worker.terminate();
+    else {
+      assign(false);
+      await connectCandidate(port, peers);
+    }
+    expect(stops).toContain(what);
+    if (what === 'stop') expect(await exited).toBe(0);
+    else await served.close();
+  }
+});
+
+test('a practice that fails is logged, and the worker serves all the same', async () => {
+  const { held, assign, worker, logged } = await serveHot(async () => {
+    throw new Error('not today');
+  });
+  await until(() => held.size === 1 && logged().includes('the practice failed'));
+  assign(true);
+  await until(() => worker.ready);
 });

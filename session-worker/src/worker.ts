@@ -11,6 +11,7 @@ import type { Http } from './outside/http.ts';
 import { createOrchestrator, type Uptimes } from './outside/orchestrator.ts';
 import { preloadStore } from './outside/store.ts';
 import { noTracing, type Tracing } from './outside/tracing.ts';
+import { practise } from './practice.ts';
 import type { VoiceFactory } from './realtime/voice.ts';
 import type { AcceptUpgrade } from './room/upgrade.ts';
 import { tracedOrchestrator } from './traced.ts';
@@ -21,7 +22,7 @@ import { tracedOrchestrator } from './traced.ts';
  *   starting → claiming → serving → over
  *
  * The worker of a hot machine waits within `claiming`. The first socket that reaches it makes it claim at once, and is
- * admitted when the session is claimed.
+ * admitted when the session is claimed. Until then it practises (practice.ts).
  */
 export interface Worker {
   /** Claims and serves; resolves with the exit code. Never rejects. */
@@ -52,6 +53,8 @@ export interface WorkerDeps {
   uptimes?: Uptimes;
   /** @default nothing is traced */
   tracing?: Tracing;
+  /** What a hot worker does once while it waits. @default practice.ts */
+  practise?: (signal: AbortSignal) => Promise<void>;
 }
 
 /** How long a socket may wait at a hot worker for the claim, ms, and how many may. */
@@ -71,6 +74,8 @@ export function createWorker(deps: WorkerDeps): Worker {
   let over = false;
   let hurry: (() => void) | undefined;
   let contacts = 0;
+  /** Aborted when there is, or may be, a session. */
+  const practice = new AbortController();
   const serving = Promise.withResolvers<void>();
   let stopBeforeClaim: (code: number) => void = () => {};
   const direct = createOrchestrator({
@@ -97,6 +102,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     return 'renewed';
   };
   const serve = async (claim: ClaimResponse): Promise<number> => {
+    practice.abort();
     token = claim.worker_token.token;
     tracing.join(claim);
     const workerToken = {
@@ -124,6 +130,16 @@ export function createWorker(deps: WorkerDeps): Worker {
   const onWaiting = (claimNow: () => void) => {
     log.info({}, 'hot: waiting for a session');
     hurry = claimNow;
+    void practiseOnce();
+  };
+  const practiseOnce = async (): Promise<void> => {
+    const startedMs = clock.monotonicMs();
+    try {
+      await (deps.practise ?? practise)(practice.signal);
+      log.info({ elapsed_ms: Math.round(clock.monotonicMs() - startedMs) }, 'hot: practised');
+    } catch (error) {
+      if (!practice.signal.aborted) log.warn({ error }, 'hot: the practice failed; the first socket will be slower');
+    }
   };
   /** Needed for the first socket and the first write. The event loop is idle now. */
   const onAsked = () =>
@@ -147,6 +163,7 @@ export function createWorker(deps: WorkerDeps): Worker {
   /** Claims at once if this worker is hot, and waits for the session. */
   const claimNow = async (limitMs: number): Promise<void> => {
     if (interview || over || !hurry) return;
+    practice.abort();
     hurry();
     const limit = new AbortController();
     await Promise.race([serving.promise, clock.sleep(limitMs, limit.signal).catch(() => undefined)]);

@@ -7,7 +7,7 @@ import { createHttp } from '../src/outside/http.ts';
 import { createOpenAiVoice } from '../src/realtime/openai/voice.ts';
 import type { VoiceFactory } from '../src/realtime/voice.ts';
 import { createUpgrade } from '../src/room/upgrade.ts';
-import { createWorker, type Worker } from '../src/worker.ts';
+import { createWorker, type Worker, type WorkerDeps } from '../src/worker.ts';
 import { type Peers, type PeersOptions, startPeers } from './peers.ts';
 
 /** A whole worker inside the test's process, with scripted peers. */
@@ -27,6 +27,8 @@ export interface ServeOptions extends PeersOptions {
   claimMs?: number;
   /** Default: OpenAI's, against the scripted peers. */
   voice?: VoiceFactory;
+  /** Default: the worker's own. */
+  practise?: WorkerDeps['practise'];
   prepare?: (peers: Peers) => void;
 }
 
@@ -34,6 +36,7 @@ export async function serveWorker({
   clock = systemClock,
   claimMs = 5_000,
   voice,
+  practise,
   prepare,
   ...options
 }: ServeOptions = {}): Promise<Served> {
@@ -63,6 +66,7 @@ export async function serveWorker({
     waitMs: 5_000,
     requestMs: 5_000,
     bootNonce: 'a-nonce-of-this-boot',
+    ...(practise ? { practise } : {}),
   });
   const app = buildApp(worker);
   const sockets = new Set<Socket>();

@@ -45,7 +45,7 @@ interface Boot {
 const processorMs = (child: ChildProcess): number =>
   Number(readFileSync(`/proc/${child.pid}/schedstat`, 'utf8').split(' ')[0]) / 1_000_000;
 
-async function bootOnce(file: string, image: Record<string, string>): Promise<Boot> {
+async function bootOnce(file: string): Promise<Boot> {
   const port = await freePort();
   const startedMs = performance.now();
   const child = spawn(process.execPath, [file], {
@@ -60,7 +60,6 @@ async function bootOnce(file: string, image: Record<string, string>): Promise<Bo
       FLY_REGION: 'fra',
       LOG_LEVEL: 'warn',
       ...workerRuntime,
-      ...image,
     },
     stdio: 'ignore',
   });
@@ -99,15 +98,15 @@ export const worker: Benchmark = async (progress) => {
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
   try {
     const { file } = await buildWorker(dir);
-    const image = await rehearse(file);
+    await rehearse(file);
     const boots: Boot[] = [];
     const bare: number[] = [];
     const bareMb: number[] = [];
-    await bootOnce(file, image);
+    await bootOnce(file);
     for (let run = 1; run <= runs; run += 1) {
       bare.push(await bareNode());
       bareMb.push(await bareNodeMb());
-      boots.push(await bootOnce(file, image));
+      boots.push(await bootOnce(file));
       progress(
         `run ${run}/${runs}: ${boots.at(-1)?.listeningMs.toFixed(0)} ms, bare node ${bare.at(-1)?.toFixed(0)} ms`,
       );

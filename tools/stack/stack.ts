@@ -162,9 +162,10 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
         : await pushWorkerImage(options.workerImage, cloud, flyAccess);
     // Tenants' apps have their own networks. At Fly, an admin of the organisation enables cross-network replay once.
     cloud.fly.crossNetworkReplay.enable();
+    await rehearse(image.file);
     const definition = {
       command: [process.execPath, ...(options.workerArguments ?? []), image.file],
-      env: { ...(await rehearse(image.file)), ...options.workerEnvironment },
+      env: { ...options.workerEnvironment },
     };
     cloud.fly.registerImage(imageRef, { ...definition, digest: image.digest });
     const environment: Record<string, string> = {

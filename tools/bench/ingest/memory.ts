@@ -86,7 +86,7 @@ async function turn(n: number, peers: Peers, candidate: Candidate): Promise<void
 }
 
 /** @returns resident memory after every fiftieth turn, MB */
-async function measureOne(file: string, environment: Record<string, string>, collects: boolean): Promise<number[]> {
+async function measureOne(file: string, collects: boolean): Promise<number[]> {
   const peers = await startPeers();
   let child: ChildProcess | undefined;
   try {
@@ -99,7 +99,6 @@ async function measureOne(file: string, environment: Record<string, string>, col
         FLY_API_SOCKET: peers.flySocket,
         LOG_LEVEL: 'warn',
         ...workerRuntime,
-        ...environment,
       },
       stdio: 'ignore',
     });
@@ -131,10 +130,10 @@ export async function measureMemory(progress: (line: string) => void): Promise<M
   const dir = mkdtempSync(path.join(tmpdir(), 'greenroom-bench-'));
   try {
     const { file } = await buildWorker(dir);
-    const environment = await rehearse(file);
+    await rehearse(file);
     const all: number[][] = [];
-    for (let n = 0; n < workers; n += 1) all.push(await measureOne(file, environment, true));
-    const uncollected = await measureOne(file, environment, false);
+    for (let n = 0; n < workers; n += 1) all.push(await measureOne(file, true));
+    const uncollected = await measureOne(file, false);
     return uncollected.map((uncollectedMb, n) => {
       const point = {
         turn: (n + 1) * everyTurns,
