@@ -67,23 +67,27 @@ declare module 'fastify' {
   }
 }
 
-function levelOf({ routeOptions }: FastifyRequest, { statusCode }: FastifyReply): 'trace' | 'debug' | 'info' {
-  if (routeOptions.logLevel === 'silent') return 'trace';
-  return routeOptions.config?.routine === statusCode ? 'debug' : 'info';
+type Route = FastifyRequest['routeOptions'];
+
+function levelOf({ logLevel, config }: Route, { statusCode }: FastifyReply): 'trace' | 'debug' | 'info' {
+  if (logLevel === 'silent') return 'trace';
+  return config?.routine === statusCode ? 'debug' : 'info';
 }
 
 function registerLogging(app: FastifyInstance, { logger, metrics, requestTracing }: Deps): void {
   app.addHook('onResponse', async (request, reply) => {
-    const { method, url: route = 'unknown' } = request.routeOptions;
+    // A getter that makes a new object each time.
+    const { routeOptions } = request;
+    const { method, url: route = 'unknown' } = routeOptions;
     const status = `${Math.floor(reply.statusCode / 100)}xx`;
     metrics.http.observe({ method: [method].flat()[0] ?? 'unknown', route, status }, reply.elapsedTime / 1_000);
-    const level = levelOf(request, reply);
+    const level = levelOf(routeOptions, reply);
     logger[level](
       {
         request_id: request.id,
         ...requestTracing.fields(request),
         method: request.method,
-        path: request.routeOptions.url,
+        path: routeOptions.url,
         status_code: reply.statusCode,
         took_ms: Math.round(reply.elapsedTime),
       },

@@ -24,7 +24,8 @@ const isZero = (id: string): boolean => /^0+$/.test(id);
  * A version after 00 may have more fields, which are ignored; version ff is invalid.
  */
 export function parseTraceparent(value: string | null | undefined): TraceContext | undefined {
-  const [, version, traceId, spanId, flags, more] = (value ?? '').match(header) ?? [];
+  if (!value) return undefined;
+  const [, version, traceId, spanId, flags, more] = value.match(header) ?? [];
   if (version === undefined || traceId === undefined || spanId === undefined || flags === undefined) return undefined;
   if (version === 'ff' || (version === '00' && more !== undefined) || isZero(traceId) || isZero(spanId))
     return undefined;

@@ -114,17 +114,26 @@ export const tracedVoice = (voice: VoiceProvider, tracing: Tracing): VoiceProvid
 };
 
 /** The creation of sessions: the wait for its batch included. */
-export const tracedSessions = (sessions: SessionStore, tracing: Tracing): SessionStore => ({
-  ...sessions,
-  create: (request) =>
-    tracing.span('database create_sessions', client(), async (span) => {
-      const result = await sessions.create(request);
-      span.set({ kind: result.kind });
-      if ('session' in result)
-        tracing.know({ session_id: result.session.session_id, tenant_id: result.session.tenant_id });
-      return result;
-    }),
-});
+export const tracedSessions = (sessions: SessionStore, tracing: Tracing): SessionStore => {
+  const create: SessionStore['create'] = async (request) => {
+    const result = await sessions.create(request);
+    if ('session' in result) {
+      const { session_id, tenant_id } = result.session;
+      tracing.know({ session_id, tenant_id });
+    }
+    return result;
+  };
+  if (!tracing.isOn) return { ...sessions, create };
+  return {
+    ...sessions,
+    create: (request) =>
+      tracing.span('database create_sessions', client(), async (span) => {
+        const result = await create(request);
+        span.set({ kind: result.kind });
+        return result;
+      }),
+  };
+};
 
 /** The claims: which session they are for is known when they are answered. */
 export const tracedMachines = (machines: MachineStore, tracing: Tracing, clock: Pick<Clock, 'now'>): MachineStore => ({
