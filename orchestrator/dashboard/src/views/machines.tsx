@@ -77,7 +77,7 @@ const list: ListOf<OpsMachineRow> = {
       number: true,
       of: ({ cost_usd }) => (cost_usd === null ? orDash(null) : usd(cost_usd)),
     },
-    { name: 'Reserved', wide: true, width: 120, number: true, of: ({ reserved_at }) => <When at={reserved_at} /> },
+    { name: 'Reserved', wide: true, width: 136, number: true, of: ({ reserved_at }) => <When at={reserved_at} /> },
   ],
 };
 

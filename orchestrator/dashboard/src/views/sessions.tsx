@@ -75,7 +75,7 @@ const list: ListOf<SessionRow> = {
       wide: true,
       of: ({ cost_usd }) => (cost_usd === null ? orDash(null) : usd(cost_usd)),
     },
-    { name: 'Created', width: 120, number: true, of: ({ created_at }) => <When at={created_at} /> },
+    { name: 'Created', width: 136, number: true, of: ({ created_at }) => <When at={created_at} /> },
   ],
 };
 

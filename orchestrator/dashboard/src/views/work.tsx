@@ -39,7 +39,7 @@ const list: ListOf<OpsWork> = {
     { name: 'Tenant', wide: true, width: 120, of: ({ tenant }) => orDash(tenant) },
     { name: 'Attempts', width: 92, number: true, of: ({ attempts }) => attempts },
     { name: 'Owed for', width: 110, number: true, of: ({ since }) => <Age since={since} /> },
-    { name: 'Due', width: 120, number: true, of: ({ due_at }) => <When at={due_at} /> },
+    { name: 'Due', width: 136, number: true, of: ({ due_at }) => <When at={due_at} /> },
   ],
 };
 
