@@ -6,6 +6,9 @@ import path from 'node:path';
 import { type BuiltImage, buildImage, unpackImage } from '@greenroom/tools/images/build.ts';
 import { whyNotHere } from '@greenroom/tools/images/commands.ts';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { startStack } from '../../tools/stack/stack.ts';
+import { startOtlpReceiver } from '../support/otlp-receiver.ts';
+import { endOf, startInterview, until } from '../support/session.ts';
 
 /**
  * Both images are built from their Dockerfiles without Docker and run from their own file trees.
@@ -145,6 +148,35 @@ describe.skipIf(whyNot !== undefined)('container images', () => {
     expect([code, JSON.parse(said)]).toEqual([78, expect.objectContaining({ code: 'not_configured' })]);
     expect(existsSync(path.join(orchestratorRoot, 'app/migrations'))).toBe(true);
   });
+
+  test('both programs, run from their images, export one trace from the POST to the end of the worker', async () => {
+    const receiver = await startOtlpReceiver();
+    const stack = await startStack({
+      ...{ workerImage: worker.ociDir, orchestrators: 0, flyLimits: false, voice: { turns: 2, paceMs: 100 } },
+      environment: { OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url },
+    });
+    try {
+      await stack.addOrchestrator({}, path.join(orchestratorRoot, 'app/orchestrator.mjs'));
+      const { session, ended } = await startInterview(stack);
+      expect(await ended).toMatchObject({ outcome: 'completed' });
+      await endOf(stack, session.session_id);
+      const of = (name: string) => receiver.spans.find((span) => span.name === name);
+      const request = await until('the request is exported', () => of('POST /api/sessions'));
+      for (const name of [
+        'fly create',
+        'boot worker',
+        'claim',
+        'GET /ws/sessions/:id',
+        'provider create call',
+        'teardown',
+      ])
+        expect(await until(`${name} is exported`, () => of(name))).toMatchObject({ traceId: request.traceId });
+      expect(of('teardown')?.service).toBe('greenroom-session-worker');
+    } finally {
+      await stack.stop();
+      await receiver.stop();
+    }
+  }, 300_000);
 
   test('a second build of the same commit gives an identical worker image', () => {
     expect(buildImage('worker', storeDir).digest).toBe(worker.digest);

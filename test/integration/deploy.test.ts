@@ -5,11 +5,13 @@ import { runProgram } from '../../orchestrator/cli/program.ts';
 import { startCandidate } from '../../tools/demo/interview.ts';
 import { createPlatform } from '../../tools/demo/platform.ts';
 import { type BareCloud, startBareCloud } from '../support/bare-cloud.ts';
+import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp-receiver.ts';
 import { sessionBody, until } from '../support/session.ts';
 
 /** From empty accounts to an interview with `greenroom` alone, and its messages when something is wrong. */
 const root = path.resolve(import.meta.dirname, '../..');
 let bare: BareCloud;
+let receiver: OtlpReceiver;
 let layouts: { worker: string; orchestrator: string };
 /** The image after the rollback; undefined while no rollback has run. */
 let workerImage: string | undefined;
@@ -43,6 +45,11 @@ const fingerprint = () => JSON.stringify(live().map(({ id, instanceId, state }) 
 
 beforeAll(async () => {
   bare = await startBareCloud();
+  receiver = await startOtlpReceiver();
+  Object.assign(bare.variables, {
+    OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+    OTEL_EXPORTER_OTLP_HEADERS: 'x-backend-key=the%20key',
+  });
   bare.cloud.fly.crossNetworkReplay.enable();
   layouts = { worker: path.join(bare.dir, 'worker.oci'), orchestrator: path.join(bare.dir, 'orchestrator.oci') };
   await imageOfTree('worker', layouts.worker);
@@ -50,6 +57,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await bare?.stop();
+  await receiver?.stop();
 });
 
 describe('an empty deployment', () => {
@@ -102,6 +110,21 @@ describe('orchestrators', () => {
     expect([code, document.checks, progress]).toEqual([0, expect.any(Array), expect.any(String)]);
     expect((document.checks as Array<{ ok: boolean }>).every(({ ok }) => ok)).toBe(true);
     expect(bare.cloud.fly.machines().filter(({ app }) => app !== 'greenroom-orchestrator')).toEqual([]);
+  });
+
+  test('export one trace of that interview, from its POST to the end of its worker: both images hold what that needs', async () => {
+    const request = await until('the request is exported', () =>
+      receiver.spans.find(({ name }) => name === 'POST /api/sessions'),
+    );
+    const spans = () => receiver.spans.filter(({ traceId }) => traceId === request.traceId);
+    const wanted = ['create machine', 'fly create', 'boot worker', 'claim', 'GET /ws/sessions/:id', 'teardown'];
+    for (const one of [...wanted, 'provider create call'])
+      await until(`${one} is exported`, () => spans().some(({ name }) => name === one));
+    expect([...new Set(spans().map(({ service }) => service))].toSorted()).toEqual([
+      'greenroom-orchestrator',
+      'greenroom-session-worker',
+    ]);
+    expect(receiver.headers).toMatchObject({ 'x-backend-key': 'the key' });
   });
 });
 
