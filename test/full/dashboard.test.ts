@@ -95,6 +95,33 @@ test('shows what the brake holds, and lets only an admin release it', async () =
   await close(page);
 });
 
+test('an admin releases the brake, sees first what that ends, and another admin learns that it is done', async () => {
+  const { rows: before } = await shown.world.db.query(
+    'select count(*) from public.brake_holds where released_at is null',
+  );
+  expect(before).toEqual([{ count: '1' }]);
+  const pages = [await shown.open('admin', '/work'), await shown.open('admin', '/work')];
+  for (const page of pages) {
+    await page.getByRole('button', { name: 'Release' }).click();
+    await dialog(page)
+      .getByText(/^The next round ends the 7 machines of .* that are listed, and no others\.$/)
+      .waitFor();
+    await dialog(page)
+      .getByLabel(/^Why\?/)
+      .fill('Fly lists them again');
+  }
+  const [page, other] = pages as [Page, Page];
+  await dialog(page).getByRole('button', { name: 'Release' }).click();
+  await dialog(page).getByText('Done: release').waitFor();
+  await dialog(other).getByRole('button', { name: 'Release' }).click();
+  await dialog(other).getByText('Already released').waitFor();
+  const { rows } = await shown.world.db.query(
+    'select released_by from public.brake_holds where released_at is not null',
+  );
+  expect(rows).toEqual([{ released_by: 'operator:admin-kim' }]);
+  for (const one of pages) await close(one);
+});
+
 test('reads further pages while scrolling, and draws only the rows in sight', async () => {
   const page = await shown.open('viewer', `/events`);
   await page.getByText('100 rows and more').waitFor();
@@ -131,6 +158,22 @@ test('counts no further than 1,000 rows', async () => {
       return count.textContent();
     })
     .toMatch(/^1,000\+ rows/);
+  await close(page);
+});
+
+test('keeps filters and order of a list as a view under a name, in this browser', async () => {
+  const page = await shown.open('viewer', '/sessions?sort=start&path=cold');
+  await page.getByText('Saved views').click();
+  await page.getByLabel('Save this view as').fill('Slow cold starts');
+  await page.getByRole('button', { name: 'Save', exact: true }).click();
+  await page.goto(`${shown.url}/sessions`);
+  await page.getByText('Saved views').click();
+  await page.getByRole('button', { name: 'Slow cold starts', exact: true }).click();
+  await page.waitForURL(/sessions\?(?=.*sort=start)(?=.*path=cold)/);
+  await page.reload();
+  await page.locator('summary', { hasText: 'Slow cold starts' }).click();
+  await page.getByRole('button', { name: 'Forget Slow cold starts' }).click();
+  await page.locator('summary', { hasText: 'Saved views' }).waitFor();
   await close(page);
 });
 
