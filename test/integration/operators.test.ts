@@ -181,8 +181,13 @@ describe('acts', () => {
 
   test('a pool is set with its price, and a limit is explained', async () => {
     await world.db.query('update public.tenants set max_standby = 3 where id = $1', [tenant.id]);
-    const put = (body: object) =>
-      ask(`/pools/${tenant.id}/iad`, { as: 'operator', method: 'PUT', body: { why, ...body } });
+    const put = (body: object, query = '') =>
+      ask(`/pools/${tenant.id}/iad${query}`, { as: 'operator', method: 'PUT', body: { why, ...body } });
+    // The dry run refuses what the act would refuse.
+    expect(await put({ floor: 2, ceiling: 4 }, '?dry_run=true')).toMatchObject({
+      status: 409,
+      json: { detail: expect.stringContaining('max_standby allows 3 more') },
+    });
     expect((await put({ floor: 2, ceiling: 3 })).json).toMatchObject({ done: true, usd_per_day: expect.any(Number) });
     expect((await put({ floor: 2, ceiling: 3 })).json).toMatchObject({ already: true });
     expect((await put({ floor: 2, ceiling: 9 })).json.detail).toContain('max_standby');

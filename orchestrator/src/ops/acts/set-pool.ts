@@ -46,18 +46,29 @@ function check({ floor, ceiling, hot_floor, hot_ceiling }: Pool): void {
   if (errors.length > 0) throw new AppError('validation_failed', { fields: errors });
 }
 
+const tooMany = (left: number): AppError =>
+  new AppError('conflict', {
+    detail: `The tenant's max_standby allows ${left} more machines in this region. Raise its quota first.`,
+  });
+
 export const setPool = ({ store, rates }: SetPoolDeps): Act<Params, Body> => ({
   ...{ method: 'PUT', path: '/pools/:tenant/:region', role: 'operator', params, body },
   plan: async ({ tenant: id, region }, given) => {
     const tenant = await store.tenant(id);
     if (tenant === null) throw gone('tenant');
-    const [now] = await store.pools({ tenant: id, region });
+    const pools = await store.pools({ tenant: id });
+    const now = pools.find((pool) => pool.region === region);
     const before: Pool = {
       ...{ floor: now?.floor ?? 0, ceiling: now?.ceiling ?? 0 },
       ...{ hot_floor: now?.hot.floor ?? 0, hot_ceiling: now?.hot.ceiling ?? 0 },
     };
     const wanted: Pool = { ...before, ...withoutGaps(given) };
     check(wanted);
+    const elsewhere = pools
+      .filter((pool) => pool !== now)
+      .reduce((sum, { ceiling, hot }) => sum + ceiling + hot.ceiling, 0);
+    const left = Math.max(0, tenant.max_standby - elsewhere);
+    if (wanted.ceiling + wanted.hot_ceiling > left) throw tooMany(left);
     const usd =
       (wanted.floor - before.floor) * dailyUsd('standby', region, rates) +
       (wanted.hot_floor - before.hot_floor) * dailyUsd('hot', region, rates);
@@ -82,9 +93,6 @@ export const setPool = ({ store, rates }: SetPoolDeps): Act<Params, Body> => ({
         detail: 'Another operator changed this pool: the floor would now be above the ceiling.',
       });
     if (result.kind === 'already') throw alreadySo('The pool already has these numbers.');
-    if (result.kind === 'limit_exceeded')
-      throw new AppError('conflict', {
-        detail: `The tenant's max_standby allows ${String(result.left)} more machines in this region. Raise its quota first.`,
-      });
+    if (result.kind === 'limit_exceeded') throw tooMany(Number(result.left));
   },
 });
