@@ -152,6 +152,26 @@ function workersMemory(dir: string, pids: readonly number[]): number {
   return kb.reduce((sum, one) => sum + one, 0) / 1_024;
 }
 
+/** Time on the processor of these processes' main threads, ms. */
+const processorMs = (pids: readonly number[]): number =>
+  pids.reduce((sum, pid) => {
+    try {
+      return sum + Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1_000_000;
+    } catch {
+      return sum; // It has ended.
+    }
+  }, 0);
+
+/** Waits until the workers have booted and practised: each has done less than a millisecond of work in a second. */
+async function untilIdle(pids: readonly number[]): Promise<void> {
+  for (let before = 0; ; ) {
+    const now = processorMs(pids);
+    if (now - before < pids.length) return;
+    before = now;
+    await sleep(1_000);
+  }
+}
+
 /** Accepts sessions that start later, so that the orchestrator, PostgREST and Postgres are as warm as they are in use. */
 async function accepted(bench: Bench, count: number): Promise<void> {
   const tenant = await bench.stack.addTenant('later', 'later');
@@ -165,6 +185,7 @@ async function crowd(bench: Bench): Promise<Figure[]> {
   const tenant = await withPool(bench, 'hot-crowd', 0, atOnce);
   const platform = createPlatform(bench.stack.publicUrl, tenant.apiKey);
   const pids = bench.stack.cloud.fly.machines().flatMap(({ pid }) => pid ?? []);
+  await untilIdle(pids);
   const memory = workersMemory(bench.stack.dir, pids);
   // A VM has its own processor: here the workers must not take that of the orchestrator and of Postgres.
   for (const pid of pids) setPriority(pid, 10);
