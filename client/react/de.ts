@@ -156,7 +156,7 @@ export const de: Messages = {
   cameraPicture: 'Ihr Bild',
   recordStart: 'Aufzeichnung beginnen',
   recordStop: 'Aufzeichnung beenden',
-  recordSoon: 'Die Aufzeichnung beginnt gleich.',
+  recordSoon: 'Gleich wird aufgezeichnet.',
   recordUploading: 'Ihre Aufzeichnung wird gespeichert. Bitte lassen Sie diese Seite offen.',
   recorder: {
     initializing: 'Ihre Kamera ist aus.',
