@@ -22,7 +22,9 @@ const requests = 20;
 /** Sessions of one load, under way at once: enough to accept 1,000 a second when each takes 250 ms. */
 const concurrency = 256;
 const loadMs = 8_000;
-const rounds = 2;
+const rounds = 3;
+/** Standby machines at the beginning of each load: more than one load takes. A session without one waits for a new machine. */
+const standbyMachines = 12_000;
 const image = `registry.fly.io/bench@sha256:${'d'.repeat(64)}`;
 /** How long an orchestrator keeps what it knows about a key. */
 const keyCacheMs = 1_100;
@@ -43,6 +45,7 @@ const both = async (relay: DistantRelay, measure: () => Promise<number[]>): Prom
 };
 
 const roundTripsOf = ({ near, far }: Took): number[] => {
+  if (near.length === 0 || far.length === 0) throw new Error('one of the two states has no request');
   const nearMs = median(near);
   return far.map((ms) => Math.max(0, Math.round((ms - nearMs) / roundTripMs)));
 };
@@ -143,7 +146,7 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
   try {
     stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
     const world = await createAllocateWorld(stack, image, stack.flyToken);
-    await world.addMachines(12_000);
+    await world.addMachines(1_000);
     const { url } = orchestrator;
     await world.createOne(url);
     const post = (pauseMs: number) => async () => {
@@ -206,8 +209,12 @@ async function loads(
       ['near', 0, near],
       ['far', oneWayMs, far],
     ] as const) {
+      relay.setOneWayMs(0);
+      await world.addMachines(standbyMachines - (await world.assigned()).left);
       relay.setOneWayMs(ms);
       const report = await world.load(url, { concurrency, warmUpMs: 2_000, measureMs: loadMs });
+      const { left } = await world.assigned();
+      if (left === 0) throw new Error(`one load took all ${standbyMachines} standby machines; its figure says nothing`);
       into.push(report.perSecond);
       progress(
         `${state}, ${concurrency} at once: ${report.perSecond.toFixed(0)}/s, p50 ${report.p50Ms.toFixed(0)} ms, errors ${JSON.stringify(report.errors)}`,
@@ -229,7 +236,10 @@ async function loads(
 
 export const distance: Benchmark = async (progress) => {
   const figures = await accepting(progress);
-  const { stack, relay, stop } = await distantStack({}, { turns: 6, paceMs: 200 });
+  const { stack, relay, stop } = await distantStack(
+    { LOG_LEVEL: 'debug' }, // The line of an answered heartbeat is a debug line.
+    { turns: 6, paceMs: 200 },
+  );
   try {
     const { claim, heartbeat } = await interviews(stack, relay);
     progress(`claim, near p50 ${median(claim.near)} ms, far p50 ${median(claim.far)} ms`);
