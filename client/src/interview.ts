@@ -327,15 +327,10 @@ export function createInterview(options: InterviewOptions): Interview {
     refresh();
     await audio?.open();
     const room = await enter();
-    // An offer needs the relays. They are unknown if the platform gave a join token of its own instead of a link.
-    if (options.createPeer || room.ice_servers) {
-      iceServers = room.ice_servers ?? [];
-      calls.prepare();
-    }
     await openStore();
     const sessionId = sessionIdOf(room.websocket_url);
-    void log.handInLeftovers(sessionId);
     await log.keepFor(sessionId);
+    void log.handInLeftovers(sessionId);
     if (ended) throw new InterviewError('session_over');
     phase = 'running';
     socket = createSocket({
@@ -355,6 +350,12 @@ export function createInterview(options: InterviewOptions): Interview {
       onFinal: (code) => finish(code === 'unreachable' ? unreachable : (finalEnds[code] ?? unreachable)),
     });
     socket.connect();
+    // Not before the socket is asked for, which it would delay. An offer needs the relays. They are unknown if the platform gave a
+    // join token of its own instead of a link.
+    if (options.createPeer || room.ice_servers) {
+      iceServers = room.ice_servers ?? [];
+      calls.prepare();
+    }
     network.start();
     refresh();
   };
