@@ -146,7 +146,7 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
   try {
     stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
     const world = await createAllocateWorld(stack, image, stack.flyToken);
-    await world.addMachines(1_000);
+    await world.addMachines(1_000, standbyMachines);
     const { url } = orchestrator;
     await world.createOne(url);
     const post = (pauseMs: number) => async () => {
@@ -210,7 +210,7 @@ async function loads(
       ['far', oneWayMs, far],
     ] as const) {
       relay.setOneWayMs(0);
-      await world.addMachines(standbyMachines - (await world.assigned()).left);
+      await world.addMachines(standbyMachines - (await world.assigned()).left, standbyMachines);
       relay.setOneWayMs(ms);
       const report = await world.load(url, { concurrency, warmUpMs: 2_000, measureMs: loadMs });
       const { left } = await world.assigned();

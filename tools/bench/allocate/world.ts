@@ -13,8 +13,8 @@ const candidates = 500;
 export interface AllocateWorld {
   /** Standby machines that exist only in the database. */
   addRows(count: number): Promise<void>;
-  /** Standby machines that exist at the Fly stand-in too; the pool's policy is to keep that many. */
-  addMachines(count: number): Promise<void>;
+  /** Standby machines that exist at the Fly stand-in too. `keep`: how many the pool's policy keeps. Default: that many. */
+  addMachines(count: number, keep?: number): Promise<void>;
   /** A session as the platform is answered. */
   createOne(url: string): Promise<{ session_id: string; join_token: string | null }>;
   load(url: string, options: Pick<LoadTask, 'concurrency' | 'warmUpMs' | 'measureMs'>): Promise<LoadReport>;
@@ -63,11 +63,11 @@ export async function createAllocateWorld(stack: Stack, image: string, flyToken:
       );
       await db.query('analyze public.machines');
     },
-    addMachines: async (count) => {
+    addMachines: async (count, keep = count) => {
       await db.query(
         `insert into public.pool_policies (tenant_id, region, floor, ceiling) values ($1, 'fra', $2, $2)
            on conflict (tenant_id, region) do update set floor = $2, ceiling = $2`,
-        [tenant.id, count],
+        [tenant.id, keep],
       );
       for (let done = 0; done < count; ) {
         const batch = Math.min(50, count - done);
