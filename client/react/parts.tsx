@@ -100,7 +100,7 @@ export function RequestBar({ className }: PartProps) {
     <div className={className} data-part="requests">
       {requests.map((what, at) => (
         <button
-          // biome-ignore lint/suspicious/noArrayIndexKey: the third button becomes another one and must keep the focus
+          // biome-ignore lint/suspicious/noArrayIndexKey: when the third button changes its meaning, it must keep the focus
           key={at}
           type="button"
           aria-disabled={!isLive}

@@ -350,8 +350,8 @@ export function createInterview(options: InterviewOptions): Interview {
       onFinal: (code) => finish(code === 'unreachable' ? unreachable : (finalEnds[code] ?? unreachable)),
     });
     socket.connect();
-    // Not before the socket is asked for, which it would delay. An offer needs the relays. They are unknown if the platform gave a
-    // join token of its own instead of a link.
+    // Only now, because making the peer would delay the request for the socket. The offer must name the relays, which a platform's
+    // own join token does not tell: then it is made after `session_ready`.
     if (options.createPeer || room.ice_servers) {
       iceServers = room.ice_servers ?? [];
       calls.prepare();

@@ -88,7 +88,7 @@ test('a hot worker practises while it waits, and its peers see nothing but its c
   expect([...new Set(peers.asked.map(({ method, path }) => `${method} ${path}`))]).toEqual(['POST /worker/v1/claim']);
 });
 
-test('the session cuts the practice short', async () => {
+test('the practice stops when the session comes', async () => {
   let stopped = false;
   const { held, assign, worker, logged } = await serveHot(
     (signal) =>
@@ -106,7 +106,7 @@ test('the session cuts the practice short', async () => {
   expect([stopped, logged().includes('the practice failed')]).toEqual([true, false]);
 });
 
-test('the first socket cuts the practice short, and so does a request to stop', async () => {
+test('the practice stops at the first socket, and at a request to stop', async () => {
   const stops: string[] = [];
   for (const what of ['socket', 'stop']) {
     const { held, assign, port, peers, worker, exited } = await serveHot(

@@ -198,7 +198,7 @@ describe('tracing', () => {
     });
   });
 
-  /** The lines of a session's own work, as they must all be: with the session, its tenant and its trace. */
+  /** The log lines with this message about a session. Each must carry the ids of the session, its tenant and its trace. */
   const linesOf = (sessionId: string, msg: string) =>
     stack.logLines
       .map((line) => JSON.parse(line) as Record<string, unknown>)
@@ -272,7 +272,7 @@ describe('tracing', () => {
     await expectWhole(trace.traceId, trace.spanId);
   });
 
-  test('a socket that is replayed, and one that is refused, are spans and lines of the session’s trace', async () => {
+  test('a replayed socket and a refused one each have a span and a log line in the session’s trace', async () => {
     const trace = newTrace();
     const { session, ids } = await create(trace);
     const interview = await startInterview(stack, undefined, {}, session);

@@ -48,7 +48,7 @@ export interface SpanOptions {
 export interface RecordedSpan {
   startMs: number;
   fields: LogFields;
-  /** A name or code. Default: it did not fail. */
+  /** Name or code of the error. Undefined: what was recorded did not fail. */
   failure?: string | undefined;
 }
 

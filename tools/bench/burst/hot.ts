@@ -162,7 +162,7 @@ const processorMs = (pids: readonly number[]): number =>
     }
   }, 0);
 
-/** Waits until the workers have booted and practised: each has done less than a millisecond of work in a second. */
+/** Waits until the workers have booted and practised: until none of them uses more than 1 ms of processor time in a second. */
 async function untilIdle(pids: readonly number[]): Promise<void> {
   for (let before = 0; ; ) {
     const now = processorMs(pids);
