@@ -49,6 +49,7 @@ import {
 } from './ops/metrics/measured.ts';
 import { createMetrics, type Metrics } from './ops/metrics/metrics.ts';
 import { readOverview } from './ops/reading/documents.ts';
+import { withSharedReads } from './ops/reading/shared-reads.ts';
 import { createFleetFeed } from './ops/stream/fleet-feed.ts';
 import { createRequestTracing } from './ops/tracing/requests.ts';
 import {
@@ -412,10 +413,11 @@ function operatorApiOf(
   const { noteRefusal, limits } = door;
   const { deploymentId: deployment_id, publicUrl: public_url } = config;
   const store = createOperatorStore(database);
+  const views = withSharedReads(store, clock);
   const rates = { guest: config.fly.guest };
-  const feed = createFleetFeed({ store, readOverview: () => readOverview({ store, rates }), clock, logger });
+  const feed = createFleetFeed({ store, readOverview: () => readOverview({ store: views, rates }), clock, logger });
   return {
-    ...{ clock, audit, fly, onChange, refreshDrains, store, rates, feed, stopping },
+    ...{ clock, audit, fly, onChange, refreshDrains, store: views, rates, feed, stopping },
     access: createOperatorAccess({
       ...{ operators, vault, limits, noteRefusal, clock },
       signOn: config.signOn && createSignOn(config.signOn, { clock }),

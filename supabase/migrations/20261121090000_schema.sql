@@ -1009,9 +1009,26 @@ comment on column public.machine_usage.hot_cost_usd is
   'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
 comment on column public.machine_usage.test is 'True for a machine of a tenant''s test mode. Never part of a total.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
-create index machine_usage_recorded on public.machine_usage (recorded_at) include (cost_usd, standby_cost_usd,
-  hot_cost_usd);
 create index machine_usage_session on public.machine_usage (session_id);
+
+create table app.daily_costs (
+  day date not null,
+  tenant_id uuid not null references public.tenants (id),
+  machines bigint not null,
+  run_usd numeric not null,
+  standby_usd numeric not null,
+  hot_usd numeric not null,
+  primary key (day, tenant_id)
+);
+comment on table app.daily_costs is
+  'The sums of machine_usage per day and tenant. Whoever adds rows to machine_usage adds them here in the same '
+  'transaction.';
+comment on column app.daily_costs.day is 'The day on which the usage was recorded, UTC.';
+comment on column app.daily_costs.machines is 'Number of machines.';
+comment on column app.daily_costs.run_usd is 'Sum of cost_usd.';
+comment on column app.daily_costs.standby_usd is 'Sum of standby_cost_usd.';
+comment on column app.daily_costs.hot_usd is 'Sum of hot_cost_usd.';
+create index daily_costs_tenant on app.daily_costs (tenant_id, day);
 
 alter table public.interview_sessions add foreign key (machine_id) references public.machines (id);
 
@@ -2622,14 +2639,55 @@ comment on view public.interview_transcripts is
 
 grant select on public.interview_transcripts to authenticated, orchestrator;
 
+-- ── schemas/fleet/counts.sql ──
+-- These two are asked of each prepared machine. In this form, and without a volatile function, they are inlined.
+create function app.prepared_state(m public.machines) returns text
+language sql stable return case when m.state = 'reserved' or m.hot and m.state = 'created' then 'building'
+  when not m.hot or m.lease_expires_at > statement_timestamp() then 'ready' else 'lost' end;
+comment on function app.prepared_state(public.machines) is
+  'Returns whether a machine without a session is ready, building, or lost (a hot machine whose worker is not heard).';
+
+create function app.is_stale(m public.machines, p_image text, p_hot_life_ms numeric) returns boolean
+language sql stable return m.image <> p_image
+  or m.hot and m.reserved_at < statement_timestamp() - app.interval_ms(p_hot_life_ms::double precision);
+comment on function app.is_stale(public.machines, text, numeric) is
+  'Returns whether a machine without a session must be replaced: it has another image, or is hot and too old.';
+
+-- Two reconcile ticks are 10 s.
+create function app.is_unwanted(m public.machines) returns boolean
+language sql stable return (m.state <> 'destroyed' and (m.hard_deadline_at < now() - interval '10 seconds'
+  or m.destroying_at < now() - interval '2 minutes')) is true;
+comment on function app.is_unwanted(public.machines) is
+  'Returns whether a machine should be gone by now: it is past its hard deadline, or its destruction takes minutes.';
+
+create view app.machine_counts with (security_invoker = true) as
+  select m.state, m.region, m.hot, m.session_id is not null as serving, count(*) as count,
+    count(*) filter (where m.session_id is null and app.prepared_state(m) = 'ready'
+      and m.state = case when m.hot then 'started' else 'created' end) as ready,
+    sum(m.unsaved_entries) filter (where m.state = 'claimed') as unsaved_entries,
+    max(m.rss_bytes) filter (where m.state = 'claimed') as rss_bytes,
+    count(*) filter (where app.is_unwanted(m)) as unwanted
+  from public.machines m where m.state <> 'destroyed' group by 1, 2, 3, 4;
+comment on view app.machine_counts is
+  'The machines that are not destroyed, counted in one pass. ready: those that a session can be given now.';
+
+create view app.live_counts with (security_invoker = true) as
+  select s.tenant_id, s.status, coalesce(s.region, s.regions[1]) as region, s.queue_deadline_at is not null as queued,
+    count(*) as count, count(*) filter (where s.epoch > 1) as replaced,
+    count(*) filter (where s.presence = 'present') as present,
+    count(*) filter (where s.status = 'scheduled' and s.scheduled_at < now() + interval '1 hour') as due
+  from public.interview_sessions s where s.state_rank < app.rank_of('ended') group by 1, 2, 3, 4;
+comment on view app.live_counts is
+  'The sessions that have not ended, counted in one pass. due: those that begin within the hour.';
+
 -- ── schemas/fleet/gauges.sql ──
 create function public.fleet_gauges() returns jsonb
 language sql stable security definer set search_path = '' as $$
-  with live as (
-    select t.slug as tenant, s.status, coalesce(s.region, s.regions[1], 'none') as region,
-      s.queue_deadline_at is not null as queued, s.epoch, s.presence, s.scheduled_at
-    from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
-    where s.state_rank < app.rank_of('ended')),
+  with live as materialized (
+    select t.slug as tenant, l.status, coalesce(l.region, 'none') as region, l.queued, l.count, l.replaced, l.present,
+      l.due
+    from app.live_counts l join public.tenants t on t.id = l.tenant_id),
+  machine as materialized (select * from app.machine_counts),
   work (kind, pending, dead) as (
     -- One count per partial index.
     select 'evaluation',
@@ -2647,29 +2705,25 @@ language sql stable security definer set search_path = '' as $$
     select 'recording_deletion', count(*), 0 from public.video_deletions where deleted_at is null)
   select jsonb_build_object(
     'sessions', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select tenant, status, region, count(*) as count from live group by 1, 2, 3) g),
+      select tenant, status, region, sum(count) as count from live group by 1, 2, 3) g),
     'queued', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select tenant, count(*) as count from live where queued group by 1) g),
-    'replaced', (select count(*) from live where epoch > 1),
-    'present', (select count(*) from live where presence = 'present'),
+      select tenant, sum(count) as count from live where queued group by 1) g),
+    'replaced', (select coalesce(sum(replaced), 0) from live),
+    'present', (select coalesce(sum(present), 0) from live),
     'due', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select region, count(*) as count from live where status = 'scheduled'
-        and scheduled_at < clock_timestamp() + interval '1 hour' group by 1) g),
+      select region, sum(due) as count from live where due > 0 group by 1) g),
     'creates_per_second', (select coalesce(sum(creates_per_second), 0) from public.tenant_apps where status = 'ready'),
     'create_backlog_s', (select coalesce(extract(epoch from max(next_create_at) - clock_timestamp()), 0)
       from public.tenant_apps where status = 'ready' and next_create_at > clock_timestamp()),
     'machines', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select state, region, count(*) as count from public.machines where state <> 'destroyed' group by 1, 2) g),
+      select state, region, sum(count) as count from machine group by 1, 2) g),
     'work', (select jsonb_agg(to_jsonb(w)) from work w),
     'duties_without_holder', (select count(*) from public.duties where expires_at <= clock_timestamp()),
     'orchestrators', (select count(*) from public.orchestrators where not draining
       and last_seen_at > clock_timestamp() - interval '30 seconds'),
-    'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from public.machines where state = 'claimed'),
-    'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from public.machines where state = 'claimed'),
-    -- Two reconcile ticks are 10 s.
-    'unwanted', (select count(*) from public.machines where state <> 'destroyed'
-      and (hard_deadline_at < clock_timestamp() - interval '10 seconds'
-        or destroying_at < clock_timestamp() - interval '2 minutes')))
+    'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from machine),
+    'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from machine),
+    'unwanted', (select coalesce(sum(unwanted), 0) from machine))
 $$;
 comment on function public.fleet_gauges() is
   'Counts sessions, machines and owed work for the metrics; called every few seconds by the orchestrator that holds '
@@ -2786,22 +2840,6 @@ comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb, 
   'Sets how many standby and hot machines a tenant keeps in a region; called by the API. Returns kind: updated, '
   'limit_exceeded, not_found.';
 grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) to orchestrator;
-
-create function app.prepared_state(m public.machines) returns text
-language sql stable set search_path = '' as $$
-  select case when m.state = 'reserved' or m.hot and m.state = 'created' then 'building'
-    when not m.hot or m.lease_expires_at > clock_timestamp() then 'ready' else 'lost' end
-$$;
-comment on function app.prepared_state(public.machines) is
-  'Returns whether a machine without a session is ready, building, or lost (a hot machine whose worker is not heard).';
-
-create function app.is_stale(m public.machines, p_image text, p_hot_life_ms numeric) returns boolean
-language sql stable set search_path = '' as $$
-  select m.image <> p_image
-    or m.hot and m.reserved_at < clock_timestamp() - app.interval_ms(p_hot_life_ms)
-$$;
-comment on function app.is_stale(public.machines, text, numeric) is
-  'Returns whether a machine without a session must be replaced: it has another image, or is hot and too old.';
 
 create function public.pool_facts(p_horizon_ms bigint, p_hot_life_ms bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -2961,26 +2999,30 @@ comment on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) i
   'the pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
 grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) to orchestrator;
 
+create view app.pools with (security_invoker = true) as
+  select tenant_id, region, coalesce(p.floor, 0) as floor, coalesce(p.ceiling, 0) as ceiling,
+    coalesce(b.ready, 0) as ready, coalesce(b.building, 0) as building,
+    (select count(*) from public.interview_sessions s where s.tenant_id = coalesce(p.tenant_id, b.tenant_id)
+      and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = coalesce(p.region, b.region)
+      and s.scheduled_at < statement_timestamp() + interval '1 hour') as scheduled,
+    jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
+      'ready', coalesce(b.hot_ready, 0), 'building', coalesce(b.hot_building, 0)) as hot
+  from public.pool_policies p full join (
+    select m.tenant_id, m.region,
+      count(*) filter (where not m.hot and app.prepared_state(m) = 'ready') as ready,
+      count(*) filter (where not m.hot and app.prepared_state(m) = 'building') as building,
+      count(*) filter (where m.hot and app.prepared_state(m) = 'ready') as hot_ready,
+      count(*) filter (where m.hot and app.prepared_state(m) = 'building') as hot_building
+    from public.machines m where m.session_id is null and m.state in ('reserved', 'created', 'started')
+    group by 1, 2) b using (tenant_id, region);
+comment on view app.pools is
+  'Every pool that has a policy or a prepared machine: its policy, the standby and hot machines that are ready or '
+  'being prepared, and the sessions due within the hour.';
+
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  with prepared as (
-    select m.region, m.hot, count(*) filter (where app.prepared_state(m) = 'ready') as ready,
-      count(*) filter (where app.prepared_state(m) = 'building') as building
-    from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null
-      and m.state in ('reserved', 'created', 'started') group by 1, 2),
-  regions as (select region from public.pool_policies where tenant_id = p_tenant_id union select region from prepared)
-  select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
-    'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
-    'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'scheduled', d.sessions,
-    'hot', jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
-      'ready', coalesce(h.ready, 0), 'building', coalesce(h.building, 0))) order by r.region), '[]')
-  from regions r
-  left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
-  left join prepared b on b.region = r.region and not b.hot
-  left join prepared h on h.region = r.region and h.hot
-  cross join lateral (select count(*) as sessions from public.interview_sessions s where s.tenant_id = p_tenant_id
-    and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = r.region
-    and s.scheduled_at < clock_timestamp() + interval '1 hour') d
+  select coalesce(jsonb_agg(to_jsonb(p) - 'tenant_id' order by p.region), '[]')
+  from app.pools p where p.tenant_id = p_tenant_id
 $$;
 comment on function public.pool_of_tenant(uuid) is
   'Returns a tenant''s pools with their policy, the standby and hot machines that are ready or being prepared, and the '
@@ -4278,6 +4320,9 @@ grant select on public.machine_usage to authenticated;
 create policy "members read their tenant's rows" on public.machine_usage for select to authenticated
   using (tenant_id in (select app.my_tenants()));
 
+-- No role has a right on this table. Only functions with the owner's rights read and write it.
+alter table app.daily_costs enable row level security;
+
 -- ── schemas/machines/starts.sql ──
 create function public.take_starts(p_orchestrator_id uuid, p_taken_ms integer, p_late_ms integer,
   p_limit integer default 50) returns jsonb
@@ -4448,17 +4493,26 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_count integer;
 begin
-  insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
-    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
-    select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
-      greatest(0, (r ->> 'started_seconds')::numeric),
-      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
-      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
-    from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
-      and m.state = 'destroyed'
-      join public.tenants t on t.id = m.tenant_id
-    on conflict (machine_id) do nothing;
-  get diagnostics v_count = row_count;
+  with added as (
+    insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds,
+      standby_seconds, cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
+      select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
+        greatest(0, (r ->> 'started_seconds')::numeric), greatest(0, (r ->> 'standby_seconds')::numeric),
+        (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
+        greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
+      from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
+        and m.state = 'destroyed'
+        join public.tenants t on t.id = m.tenant_id
+      on conflict (machine_id) do nothing
+      returning tenant_id, recorded_at, cost_usd, standby_cost_usd, hot_cost_usd),
+  summed as (
+    insert into app.daily_costs as d (day, tenant_id, machines, run_usd, standby_usd, hot_usd)
+      select (recorded_at at time zone 'UTC')::date, tenant_id, count(*), sum(cost_usd), sum(standby_cost_usd),
+        sum(hot_cost_usd) from added group by 1, 2 order by 1, 2
+      on conflict (day, tenant_id) do update set machines = d.machines + excluded.machines,
+        run_usd = d.run_usd + excluded.run_usd, standby_usd = d.standby_usd + excluded.standby_usd,
+        hot_usd = d.hot_usd + excluded.hot_usd)
+  select count(*) into v_count from added;
   update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid
     from jsonb_array_elements(p_rows) r) and billed_at is null;
   return v_count;
@@ -5025,13 +5079,6 @@ comment on function app.page_of(text, text, text, text, integer, integer) is
   'the last row that was looked at if the page is not full: the next page begins there.';
 
 -- ── schemas/operators/machines.sql ──
--- Two reconcile ticks are 10 s.
-create function app.is_unwanted(m public.machines) returns boolean
-language sql stable return (m.state <> 'destroyed' and (m.hard_deadline_at < now() - interval '10 seconds'
-  or m.destroying_at < now() - interval '2 minutes')) is true;
-comment on function app.is_unwanted(public.machines) is
-  'Returns whether a machine should be gone by now: it is past its hard deadline, or its destruction takes minutes.';
-
 create view app.ops_machine_rows with (security_invoker = true) as
   select m.id as machine_id, m.name, m.fly_machine_id, m.fly_request_id, m.app_name, m.tenant_id,
     t.slug as tenant, m.region, m.image, m.state, m.reason,
@@ -5125,6 +5172,7 @@ comment on function app.start_figures(timestamptz, jsonb) is
 
 create function public.ops_overview(p_budgets_ms jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
+  with machine as materialized (select * from app.machine_counts)
   select public.fleet_gauges() || jsonb_build_object(
     'now', clock_timestamp(),
     'starts', app.start_figures(now() - interval '1 hour', p_budgets_ms),
@@ -5132,21 +5180,18 @@ language sql stable security definer set search_path = '' as $$
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
         and s.completed_at > now() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
-    'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+    'pools', (select coalesce(jsonb_agg(to_jsonb(x) order by x.region), '[]') from (
       select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
-        sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null
-          and m.region = p.region and m.state = 'created' and not m.hot)::integer as ready,
-        (select count(*) from public.machines m where m.session_id is null and m.region = p.region
-          and m.state = 'started' and m.hot and m.lease_expires_at > clock_timestamp())::integer as hot_ready
-      from public.pool_policies p group by p.region order by p.region) x),
+        sum(p.hot_floor)::integer as hot_floor,
+        coalesce((select sum(m.ready) from machine m where m.region = p.region and not m.hot), 0)::integer as ready,
+        coalesce((select sum(m.ready) from machine m where m.region = p.region and m.hot), 0)::integer as hot_ready
+      from public.pool_policies p group by p.region) x),
     'prepared', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
-      select m.region, m.hot, m.session_id is not null as serving, count(*) as count from public.machines m
+      select m.region, m.hot, m.serving, sum(m.count) as count from machine m
       where m.state in ('created', 'started', 'claimed', 'draining') group by 1, 2, 3) x),
-    'spend', (select jsonb_build_object(
-      'today_usd', coalesce(sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd), 0),
-      'today_prepared_usd', coalesce(sum(u.standby_cost_usd + u.hot_cost_usd), 0))
-      from public.machine_usage u where u.recorded_at >= date_trunc('day', now() at time zone 'UTC')
-        at time zone 'UTC'),
+    'spend', (select jsonb_build_object('today_usd', coalesce(sum(d.run_usd + d.standby_usd + d.hot_usd), 0),
+      'today_prepared_usd', coalesce(sum(d.standby_usd + d.hot_usd), 0))
+      from app.daily_costs d where d.day = (now() at time zone 'UTC')::date),
     'duties', (select coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'holder', d.holder,
       'held', d.expires_at > clock_timestamp()) order by d.name), '[]') from public.duties d),
     'orchestrator_list', (select coalesce(jsonb_agg(jsonb_build_object('orchestrator_id', o.id, 'url', o.url,
@@ -5169,12 +5214,7 @@ grant execute on function public.ops_overview(jsonb) to orchestrator;
 
 create function public.ops_costs(p_days integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  with u as (
-    select (recorded_at at time zone 'UTC')::date as day, tenant_id, sum(cost_usd) as run_usd,
-      sum(standby_cost_usd) as standby_usd, sum(hot_cost_usd) as hot_usd, count(*) as machines
-    from public.machine_usage
-    where recorded_at >= (date_trunc('day', now() at time zone 'UTC') - make_interval(days => p_days - 1))
-      at time zone 'UTC' group by 1, 2)
+  with u as (select * from app.daily_costs where day > (now() at time zone 'UTC')::date - p_days)
   select jsonb_build_object(
     'days', (select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]') from (
       select day, sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,
@@ -5438,15 +5478,10 @@ grant execute on function public.ops_tenant(uuid) to orchestrator;
 
 create function public.ops_pools(p_filter jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'tenant', t.slug, 'region', p ->> 'region') || p
-    order by t.slug, p ->> 'region'), '[]')
-  from (select distinct tenant_id from public.pool_policies
-    union select tenant_id from public.machines where session_id is null and state in ('reserved', 'created',
-      'started')) x
-  join public.tenants t on t.id = x.tenant_id
-    and (not p_filter ? 'tenant' or t.id = (p_filter ->> 'tenant')::uuid)
-  cross join lateral jsonb_array_elements(public.pool_of_tenant(t.id)) p
-  where not p_filter ? 'region' or p ->> 'region' = p_filter ->> 'region'
+  select coalesce(jsonb_agg(jsonb_build_object('tenant', t.slug) || to_jsonb(p) order by t.slug, p.region), '[]')
+  from app.pools p join public.tenants t on t.id = p.tenant_id
+  where (not p_filter ? 'tenant' or p.tenant_id = (p_filter ->> 'tenant')::uuid)
+    and (not p_filter ? 'region' or p.region = p_filter ->> 'region')
 $$;
 comment on function public.ops_pools(jsonb) is
   'Lists the pools of all tenants for operators, with what each has: ready, building, and due within the hour. '
@@ -5456,14 +5491,13 @@ grant execute on function public.ops_pools(jsonb) to orchestrator;
 create function public.ops_regions() returns jsonb
 language sql stable security definer set search_path = '' as $$
   with live as (
-    select coalesce(region, regions[1]) as region, count(*) as sessions,
-      count(*) filter (where presence = 'present') as present
-    from public.interview_sessions where state_rank < app.rank_of('ended') and status <> 'scheduled' group by 1),
+    select region, sum(count) as sessions, sum(present) as present from app.live_counts where status <> 'scheduled'
+    group by 1),
   machine as (
-    select region, count(*) filter (where session_id is not null) as serving,
-      count(*) filter (where session_id is null and not hot) as standby,
-      count(*) filter (where session_id is null and hot) as hot
-    from public.machines where state <> 'destroyed' group by 1),
+    select region, sum(count) filter (where serving) as serving,
+      sum(count) filter (where not serving and not hot) as standby,
+      sum(count) filter (where not serving and hot) as hot
+    from app.machine_counts group by 1),
   recent as (
     select region, count(*) as tries, count(*) filter (where reason in ('create_failed', 'start_failed')) as failures,
       percentile_cont(0.5) within group (order by extract(epoch from answered_at - asked_at) * 1000) as create_ms,
@@ -6058,7 +6092,10 @@ comment on function app.expire_deliveries(integer) is
 
 create function app.expire_usage(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
-  with gone as (
+  with costs as (
+    delete from app.daily_costs d using public.tenants t where d.tenant_id = t.id
+      and d.day < (now() at time zone 'UTC')::date - t.usage_days),
+  gone as (
     delete from public.machine_usage where machine_id = any (array(select u.machine_id from public.tenants t
       cross join lateral (select x.machine_id from public.machine_usage x where x.tenant_id = t.id
         and x.recorded_at < now() - make_interval(days => t.usage_days)
@@ -6066,15 +6103,15 @@ language sql volatile set search_path = '' as $$
       where t.usage_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
-comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over.';
+comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over, and the sums of those days.';
 
 create function app.expire_rate_limits(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   -- A limit that is full again needs no row: the next request creates it.
   with gone as (
-    delete from public.rate_limits where scope in (
+    delete from public.rate_limits where scope = any (array(
       select scope from public.rate_limits where next_at < now() - interval '1 hour'
-        limit p_limit for update skip locked) returning 1)
+        limit p_limit for update skip locked)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_rate_limits(integer) is 'Deletes rate limits that have not been used for an hour.';
@@ -7822,9 +7859,10 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_count integer;
 begin
-  delete from public.idempotency_keys where (scope, key) in (
-    select scope, key from public.idempotency_keys where created_at < now() - app.idempotency_life()
-      order by created_at limit p_limit for update skip locked);
+  -- By row address: a join by key would read the whole table, because it has few rows for their size.
+  delete from public.idempotency_keys where ctid = any (array(
+    select ctid from public.idempotency_keys where created_at < now() - app.idempotency_life()
+      order by created_at limit p_limit for update skip locked));
   get diagnostics v_count = row_count;
   return v_count;
 end $$;

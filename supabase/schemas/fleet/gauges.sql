@@ -1,10 +1,10 @@
 create function public.fleet_gauges() returns jsonb
 language sql stable security definer set search_path = '' as $$
-  with live as (
-    select t.slug as tenant, s.status, coalesce(s.region, s.regions[1], 'none') as region,
-      s.queue_deadline_at is not null as queued, s.epoch, s.presence, s.scheduled_at
-    from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
-    where s.state_rank < app.rank_of('ended')),
+  with live as materialized (
+    select t.slug as tenant, l.status, coalesce(l.region, 'none') as region, l.queued, l.count, l.replaced, l.present,
+      l.due
+    from app.live_counts l join public.tenants t on t.id = l.tenant_id),
+  machine as materialized (select * from app.machine_counts),
   work (kind, pending, dead) as (
     -- One count per partial index.
     select 'evaluation',
@@ -22,29 +22,25 @@ language sql stable security definer set search_path = '' as $$
     select 'recording_deletion', count(*), 0 from public.video_deletions where deleted_at is null)
   select jsonb_build_object(
     'sessions', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select tenant, status, region, count(*) as count from live group by 1, 2, 3) g),
+      select tenant, status, region, sum(count) as count from live group by 1, 2, 3) g),
     'queued', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select tenant, count(*) as count from live where queued group by 1) g),
-    'replaced', (select count(*) from live where epoch > 1),
-    'present', (select count(*) from live where presence = 'present'),
+      select tenant, sum(count) as count from live where queued group by 1) g),
+    'replaced', (select coalesce(sum(replaced), 0) from live),
+    'present', (select coalesce(sum(present), 0) from live),
     'due', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select region, count(*) as count from live where status = 'scheduled'
-        and scheduled_at < clock_timestamp() + interval '1 hour' group by 1) g),
+      select region, sum(due) as count from live where due > 0 group by 1) g),
     'creates_per_second', (select coalesce(sum(creates_per_second), 0) from public.tenant_apps where status = 'ready'),
     'create_backlog_s', (select coalesce(extract(epoch from max(next_create_at) - clock_timestamp()), 0)
       from public.tenant_apps where status = 'ready' and next_create_at > clock_timestamp()),
     'machines', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
-      select state, region, count(*) as count from public.machines where state <> 'destroyed' group by 1, 2) g),
+      select state, region, sum(count) as count from machine group by 1, 2) g),
     'work', (select jsonb_agg(to_jsonb(w)) from work w),
     'duties_without_holder', (select count(*) from public.duties where expires_at <= clock_timestamp()),
     'orchestrators', (select count(*) from public.orchestrators where not draining
       and last_seen_at > clock_timestamp() - interval '30 seconds'),
-    'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from public.machines where state = 'claimed'),
-    'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from public.machines where state = 'claimed'),
-    -- Two reconcile ticks are 10 s.
-    'unwanted', (select count(*) from public.machines where state <> 'destroyed'
-      and (hard_deadline_at < clock_timestamp() - interval '10 seconds'
-        or destroying_at < clock_timestamp() - interval '2 minutes')))
+    'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from machine),
+    'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from machine),
+    'unwanted', (select coalesce(sum(unwanted), 0) from machine))
 $$;
 comment on function public.fleet_gauges() is
   'Counts sessions, machines and owed work for the metrics; called every few seconds by the orchestrator that holds '

@@ -30,22 +30,6 @@ comment on function public.put_pool_policy(uuid, text, integer, integer, jsonb, 
   'limit_exceeded, not_found.';
 grant execute on function public.put_pool_policy(uuid, text, integer, integer, jsonb, integer, integer) to orchestrator;
 
-create function app.prepared_state(m public.machines) returns text
-language sql stable set search_path = '' as $$
-  select case when m.state = 'reserved' or m.hot and m.state = 'created' then 'building'
-    when not m.hot or m.lease_expires_at > clock_timestamp() then 'ready' else 'lost' end
-$$;
-comment on function app.prepared_state(public.machines) is
-  'Returns whether a machine without a session is ready, building, or lost (a hot machine whose worker is not heard).';
-
-create function app.is_stale(m public.machines, p_image text, p_hot_life_ms numeric) returns boolean
-language sql stable set search_path = '' as $$
-  select m.image <> p_image
-    or m.hot and m.reserved_at < clock_timestamp() - app.interval_ms(p_hot_life_ms)
-$$;
-comment on function app.is_stale(public.machines, text, numeric) is
-  'Returns whether a machine without a session must be replaced: it has another image, or is hot and too old.';
-
 create function public.pool_facts(p_horizon_ms bigint, p_hot_life_ms bigint) returns jsonb
 language sql stable security definer set search_path = '' as $$
   with current as (select worker_image as image from public.orchestrators where worker_image is not null
@@ -204,26 +188,30 @@ comment on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) i
   'the pool planner. Returns {intents, retired: [{machine_id, app_name, fly_machine_id, reason}]}.';
 grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer, bigint) to orchestrator;
 
+create view app.pools with (security_invoker = true) as
+  select tenant_id, region, coalesce(p.floor, 0) as floor, coalesce(p.ceiling, 0) as ceiling,
+    coalesce(b.ready, 0) as ready, coalesce(b.building, 0) as building,
+    (select count(*) from public.interview_sessions s where s.tenant_id = coalesce(p.tenant_id, b.tenant_id)
+      and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = coalesce(p.region, b.region)
+      and s.scheduled_at < statement_timestamp() + interval '1 hour') as scheduled,
+    jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
+      'ready', coalesce(b.hot_ready, 0), 'building', coalesce(b.hot_building, 0)) as hot
+  from public.pool_policies p full join (
+    select m.tenant_id, m.region,
+      count(*) filter (where not m.hot and app.prepared_state(m) = 'ready') as ready,
+      count(*) filter (where not m.hot and app.prepared_state(m) = 'building') as building,
+      count(*) filter (where m.hot and app.prepared_state(m) = 'ready') as hot_ready,
+      count(*) filter (where m.hot and app.prepared_state(m) = 'building') as hot_building
+    from public.machines m where m.session_id is null and m.state in ('reserved', 'created', 'started')
+    group by 1, 2) b using (tenant_id, region);
+comment on view app.pools is
+  'Every pool that has a policy or a prepared machine: its policy, the standby and hot machines that are ready or '
+  'being prepared, and the sessions due within the hour.';
+
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  with prepared as (
-    select m.region, m.hot, count(*) filter (where app.prepared_state(m) = 'ready') as ready,
-      count(*) filter (where app.prepared_state(m) = 'building') as building
-    from public.machines m where m.tenant_id = p_tenant_id and m.session_id is null
-      and m.state in ('reserved', 'created', 'started') group by 1, 2),
-  regions as (select region from public.pool_policies where tenant_id = p_tenant_id union select region from prepared)
-  select coalesce(jsonb_agg(jsonb_build_object('region', r.region,
-    'floor', coalesce(p.floor, 0), 'ceiling', coalesce(p.ceiling, 0),
-    'ready', coalesce(b.ready, 0), 'building', coalesce(b.building, 0), 'scheduled', d.sessions,
-    'hot', jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
-      'ready', coalesce(h.ready, 0), 'building', coalesce(h.building, 0))) order by r.region), '[]')
-  from regions r
-  left join public.pool_policies p on p.tenant_id = p_tenant_id and p.region = r.region
-  left join prepared b on b.region = r.region and not b.hot
-  left join prepared h on h.region = r.region and h.hot
-  cross join lateral (select count(*) as sessions from public.interview_sessions s where s.tenant_id = p_tenant_id
-    and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = r.region
-    and s.scheduled_at < clock_timestamp() + interval '1 hour') d
+  select coalesce(jsonb_agg(to_jsonb(p) - 'tenant_id' order by p.region), '[]')
+  from app.pools p where p.tenant_id = p_tenant_id
 $$;
 comment on function public.pool_of_tenant(uuid) is
   'Returns a tenant''s pools with their policy, the standby and hot machines that are ready or being prepared, and the '

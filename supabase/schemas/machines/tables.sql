@@ -186,8 +186,25 @@ comment on column public.machine_usage.hot_cost_usd is
   'Cost of the time as a hot machine, US dollars. Not included in cost_usd.';
 comment on column public.machine_usage.test is 'True for a machine of a tenant''s test mode. Never part of a total.';
 create index machine_usage_tenant on public.machine_usage (tenant_id, recorded_at);
-create index machine_usage_recorded on public.machine_usage (recorded_at) include (cost_usd, standby_cost_usd,
-  hot_cost_usd);
 create index machine_usage_session on public.machine_usage (session_id);
+
+create table app.daily_costs (
+  day date not null,
+  tenant_id uuid not null references public.tenants (id),
+  machines bigint not null,
+  run_usd numeric not null,
+  standby_usd numeric not null,
+  hot_usd numeric not null,
+  primary key (day, tenant_id)
+);
+comment on table app.daily_costs is
+  'The sums of machine_usage per day and tenant. Whoever adds rows to machine_usage adds them here in the same '
+  'transaction.';
+comment on column app.daily_costs.day is 'The day on which the usage was recorded, UTC.';
+comment on column app.daily_costs.machines is 'Number of machines.';
+comment on column app.daily_costs.run_usd is 'Sum of cost_usd.';
+comment on column app.daily_costs.standby_usd is 'Sum of standby_cost_usd.';
+comment on column app.daily_costs.hot_usd is 'Sum of hot_cost_usd.';
+create index daily_costs_tenant on app.daily_costs (tenant_id, day);
 
 alter table public.interview_sessions add foreign key (machine_id) references public.machines (id);

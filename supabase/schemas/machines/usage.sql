@@ -24,17 +24,26 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_count integer;
 begin
-  insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
-    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
-    select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
-      greatest(0, (r ->> 'started_seconds')::numeric),
-      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
-      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
-    from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
-      and m.state = 'destroyed'
-      join public.tenants t on t.id = m.tenant_id
-    on conflict (machine_id) do nothing;
-  get diagnostics v_count = row_count;
+  with added as (
+    insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds,
+      standby_seconds, cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
+      select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
+        greatest(0, (r ->> 'started_seconds')::numeric), greatest(0, (r ->> 'standby_seconds')::numeric),
+        (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
+        greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
+      from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
+        and m.state = 'destroyed'
+        join public.tenants t on t.id = m.tenant_id
+      on conflict (machine_id) do nothing
+      returning tenant_id, recorded_at, cost_usd, standby_cost_usd, hot_cost_usd),
+  summed as (
+    insert into app.daily_costs as d (day, tenant_id, machines, run_usd, standby_usd, hot_usd)
+      select (recorded_at at time zone 'UTC')::date, tenant_id, count(*), sum(cost_usd), sum(standby_cost_usd),
+        sum(hot_cost_usd) from added group by 1, 2 order by 1, 2
+      on conflict (day, tenant_id) do update set machines = d.machines + excluded.machines,
+        run_usd = d.run_usd + excluded.run_usd, standby_usd = d.standby_usd + excluded.standby_usd,
+        hot_usd = d.hot_usd + excluded.hot_usd)
+  select count(*) into v_count from added;
   update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid
     from jsonb_array_elements(p_rows) r) and billed_at is null;
   return v_count;

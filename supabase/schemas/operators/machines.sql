@@ -1,10 +1,3 @@
--- Two reconcile ticks are 10 s.
-create function app.is_unwanted(m public.machines) returns boolean
-language sql stable return (m.state <> 'destroyed' and (m.hard_deadline_at < now() - interval '10 seconds'
-  or m.destroying_at < now() - interval '2 minutes')) is true;
-comment on function app.is_unwanted(public.machines) is
-  'Returns whether a machine should be gone by now: it is past its hard deadline, or its destruction takes minutes.';
-
 create view app.ops_machine_rows with (security_invoker = true) as
   select m.id as machine_id, m.name, m.fly_machine_id, m.fly_request_id, m.app_name, m.tenant_id,
     t.slug as tenant, m.region, m.image, m.state, m.reason,

@@ -14,6 +14,7 @@ comment on function app.start_figures(timestamptz, jsonb) is
 
 create function public.ops_overview(p_budgets_ms jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
+  with machine as materialized (select * from app.machine_counts)
   select public.fleet_gauges() || jsonb_build_object(
     'now', clock_timestamp(),
     'starts', app.start_figures(now() - interval '1 hour', p_budgets_ms),
@@ -21,21 +22,18 @@ language sql stable security definer set search_path = '' as $$
       select s.reason, count(*) as count from public.interview_sessions s
       where s.status in ('failed', 'disconnected', 'expired', 'cancelled')
         and s.completed_at > now() - interval '1 hour' and not s.test group by 1 order by 2 desc) x),
-    'pools', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
+    'pools', (select coalesce(jsonb_agg(to_jsonb(x) order by x.region), '[]') from (
       select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
-        sum(p.hot_floor)::integer as hot_floor, (select count(*) from public.machines m where m.session_id is null
-          and m.region = p.region and m.state = 'created' and not m.hot)::integer as ready,
-        (select count(*) from public.machines m where m.session_id is null and m.region = p.region
-          and m.state = 'started' and m.hot and m.lease_expires_at > clock_timestamp())::integer as hot_ready
-      from public.pool_policies p group by p.region order by p.region) x),
+        sum(p.hot_floor)::integer as hot_floor,
+        coalesce((select sum(m.ready) from machine m where m.region = p.region and not m.hot), 0)::integer as ready,
+        coalesce((select sum(m.ready) from machine m where m.region = p.region and m.hot), 0)::integer as hot_ready
+      from public.pool_policies p group by p.region) x),
     'prepared', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
-      select m.region, m.hot, m.session_id is not null as serving, count(*) as count from public.machines m
+      select m.region, m.hot, m.serving, sum(m.count) as count from machine m
       where m.state in ('created', 'started', 'claimed', 'draining') group by 1, 2, 3) x),
-    'spend', (select jsonb_build_object(
-      'today_usd', coalesce(sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd), 0),
-      'today_prepared_usd', coalesce(sum(u.standby_cost_usd + u.hot_cost_usd), 0))
-      from public.machine_usage u where u.recorded_at >= date_trunc('day', now() at time zone 'UTC')
-        at time zone 'UTC'),
+    'spend', (select jsonb_build_object('today_usd', coalesce(sum(d.run_usd + d.standby_usd + d.hot_usd), 0),
+      'today_prepared_usd', coalesce(sum(d.standby_usd + d.hot_usd), 0))
+      from app.daily_costs d where d.day = (now() at time zone 'UTC')::date),
     'duties', (select coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'holder', d.holder,
       'held', d.expires_at > clock_timestamp()) order by d.name), '[]') from public.duties d),
     'orchestrator_list', (select coalesce(jsonb_agg(jsonb_build_object('orchestrator_id', o.id, 'url', o.url,
@@ -58,12 +56,7 @@ grant execute on function public.ops_overview(jsonb) to orchestrator;
 
 create function public.ops_costs(p_days integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  with u as (
-    select (recorded_at at time zone 'UTC')::date as day, tenant_id, sum(cost_usd) as run_usd,
-      sum(standby_cost_usd) as standby_usd, sum(hot_cost_usd) as hot_usd, count(*) as machines
-    from public.machine_usage
-    where recorded_at >= (date_trunc('day', now() at time zone 'UTC') - make_interval(days => p_days - 1))
-      at time zone 'UTC' group by 1, 2)
+  with u as (select * from app.daily_costs where day > (now() at time zone 'UTC')::date - p_days)
   select jsonb_build_object(
     'days', (select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]') from (
       select day, sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,

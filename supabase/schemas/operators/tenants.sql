@@ -60,15 +60,10 @@ grant execute on function public.ops_tenant(uuid) to orchestrator;
 
 create function public.ops_pools(p_filter jsonb) returns jsonb
 language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('tenant_id', t.id, 'tenant', t.slug, 'region', p ->> 'region') || p
-    order by t.slug, p ->> 'region'), '[]')
-  from (select distinct tenant_id from public.pool_policies
-    union select tenant_id from public.machines where session_id is null and state in ('reserved', 'created',
-      'started')) x
-  join public.tenants t on t.id = x.tenant_id
-    and (not p_filter ? 'tenant' or t.id = (p_filter ->> 'tenant')::uuid)
-  cross join lateral jsonb_array_elements(public.pool_of_tenant(t.id)) p
-  where not p_filter ? 'region' or p ->> 'region' = p_filter ->> 'region'
+  select coalesce(jsonb_agg(jsonb_build_object('tenant', t.slug) || to_jsonb(p) order by t.slug, p.region), '[]')
+  from app.pools p join public.tenants t on t.id = p.tenant_id
+  where (not p_filter ? 'tenant' or p.tenant_id = (p_filter ->> 'tenant')::uuid)
+    and (not p_filter ? 'region' or p.region = p_filter ->> 'region')
 $$;
 comment on function public.ops_pools(jsonb) is
   'Lists the pools of all tenants for operators, with what each has: ready, building, and due within the hour. '
@@ -78,14 +73,13 @@ grant execute on function public.ops_pools(jsonb) to orchestrator;
 create function public.ops_regions() returns jsonb
 language sql stable security definer set search_path = '' as $$
   with live as (
-    select coalesce(region, regions[1]) as region, count(*) as sessions,
-      count(*) filter (where presence = 'present') as present
-    from public.interview_sessions where state_rank < app.rank_of('ended') and status <> 'scheduled' group by 1),
+    select region, sum(count) as sessions, sum(present) as present from app.live_counts where status <> 'scheduled'
+    group by 1),
   machine as (
-    select region, count(*) filter (where session_id is not null) as serving,
-      count(*) filter (where session_id is null and not hot) as standby,
-      count(*) filter (where session_id is null and hot) as hot
-    from public.machines where state <> 'destroyed' group by 1),
+    select region, sum(count) filter (where serving) as serving,
+      sum(count) filter (where not serving and not hot) as standby,
+      sum(count) filter (where not serving and hot) as hot
+    from app.machine_counts group by 1),
   recent as (
     select region, count(*) as tries, count(*) filter (where reason in ('create_failed', 'start_failed')) as failures,
       percentile_cont(0.5) within group (order by extract(epoch from answered_at - asked_at) * 1000) as create_ms,

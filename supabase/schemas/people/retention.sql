@@ -76,7 +76,10 @@ comment on function app.expire_deliveries(integer) is
 
 create function app.expire_usage(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
-  with gone as (
+  with costs as (
+    delete from app.daily_costs d using public.tenants t where d.tenant_id = t.id
+      and d.day < (now() at time zone 'UTC')::date - t.usage_days),
+  gone as (
     delete from public.machine_usage where machine_id = any (array(select u.machine_id from public.tenants t
       cross join lateral (select x.machine_id from public.machine_usage x where x.tenant_id = t.id
         and x.recorded_at < now() - make_interval(days => t.usage_days)
@@ -84,15 +87,15 @@ language sql volatile set search_path = '' as $$
       where t.usage_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
-comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over.';
+comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over, and the sums of those days.';
 
 create function app.expire_rate_limits(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$
   -- A limit that is full again needs no row: the next request creates it.
   with gone as (
-    delete from public.rate_limits where scope in (
+    delete from public.rate_limits where scope = any (array(
       select scope from public.rate_limits where next_at < now() - interval '1 hour'
-        limit p_limit for update skip locked) returning 1)
+        limit p_limit for update skip locked)) returning 1)
   select count(*)::integer from gone
 $$;
 comment on function app.expire_rate_limits(integer) is 'Deletes rate limits that have not been used for an hour.';

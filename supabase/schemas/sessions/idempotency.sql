@@ -97,9 +97,10 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_count integer;
 begin
-  delete from public.idempotency_keys where (scope, key) in (
-    select scope, key from public.idempotency_keys where created_at < now() - app.idempotency_life()
-      order by created_at limit p_limit for update skip locked);
+  -- By row address: a join by key would read the whole table, because it has few rows for their size.
+  delete from public.idempotency_keys where ctid = any (array(
+    select ctid from public.idempotency_keys where created_at < now() - app.idempotency_life()
+      order by created_at limit p_limit for update skip locked));
   get diagnostics v_count = row_count;
   return v_count;
 end $$;

@@ -66,6 +66,10 @@ const prepare = `
   insert into public.webhook_endpoints (tenant_id, url, secret_ciphertext, key_id, enabled)
     select id, 'https://example.com/', 'sealed', 'key', false from app.bench_tenants;`;
 
+const sumCosts = `insert into app.daily_costs (day, tenant_id, machines, run_usd, standby_usd, hot_usd)
+  select (recorded_at at time zone 'UTC')::date, tenant_id, count(*), sum(cost_usd), 0, 0
+  from public.machine_usage group by 1, 2`;
+
 const rest = [
   `insert into public.audit_log (tenant_id, actor, action, outcome, created_at)
     select t.id, 'key:bench', 'session.read', 'done', now() - interval '${days} days' * (1 - g::float8 / $1)
@@ -100,6 +104,7 @@ export async function loadRows(db: pg.Client, sessions: number, progress: (line:
     for (const sql of batches) await db.query(sql, [sessions, from, until]);
     progress(`loaded ${until + 1} of ${sessions} sessions`);
   }
+  await db.query(sumCosts);
   if (sessions > 1) for (const sql of rest) await db.query(sql, [sessions]);
   await db.query("set session_replication_role = 'origin'");
   await db.query("set maintenance_work_mem = '1GB'");

@@ -47,7 +47,9 @@ async function search<Filter extends object, Place, Row extends object>(
   clock: Monotonic,
 ): ReturnType<typeof list.read> {
   const startedMs = clock.monotonicMs();
-  const found = await list.read(filter, after, limit);
+  const first = await list.read(filter, after, limit);
+  // A copy: others may be given the same answer.
+  const found = { ...first, rows: [...first.rows] };
   while (found.searchedTo !== undefined && clock.monotonicMs() - startedMs < searchMs) {
     const { rows, searchedTo } = await list.read(filter, found.searchedTo, limit - found.rows.length);
     found.rows.push(...rows);
