@@ -1021,8 +1021,8 @@ create table app.daily_costs (
   primary key (day, tenant_id)
 );
 comment on table app.daily_costs is
-  'The sums of machine_usage per day and tenant. Whoever adds rows to machine_usage adds them here in the same '
-  'transaction.';
+  'The sums of machine_usage per day and tenant, without test mode. Kept by the trigger sum_costs. They stay until '
+  'the tenant''s usage_days are over.';
 comment on column app.daily_costs.day is 'The day on which the usage was recorded, UTC.';
 comment on column app.daily_costs.machines is 'Number of machines.';
 comment on column app.daily_costs.run_usd is 'Sum of cost_usd.';
@@ -4467,6 +4467,22 @@ comment on function app.move_machine(uuid, text, text) is
   'already reached or passed the state.';
 
 -- ── schemas/machines/usage.sql ──
+create function app.sum_costs() returns trigger
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- In one order: two statements that add to the same sums wait for each other, and never both.
+  insert into app.daily_costs as d (day, tenant_id, machines, run_usd, standby_usd, hot_usd)
+    select (a.recorded_at at time zone 'UTC')::date, a.tenant_id, count(*), sum(a.cost_usd), sum(a.standby_cost_usd),
+      sum(a.hot_cost_usd) from added a where not a.test group by 1, 2 order by 1, 2
+    on conflict (day, tenant_id) do update set machines = d.machines + excluded.machines,
+      run_usd = d.run_usd + excluded.run_usd, standby_usd = d.standby_usd + excluded.standby_usd,
+      hot_usd = d.hot_usd + excluded.hot_usd;
+  return null;
+end $$;
+comment on function app.sum_costs() is 'Adds new usage to daily_costs. Trigger of machine_usage.';
+create trigger sum_costs after insert on public.machine_usage referencing new table as added for each statement
+  execute function app.sum_costs();
+
 create function public.machines_to_bill(p_limit integer default 200) returns jsonb
 language sql stable security definer set search_path = '' as $$
   select coalesce(jsonb_agg(jsonb_build_object('machine_id', m.id, 'tenant_id', m.tenant_id, 'session_id', m.session_id,
@@ -4493,26 +4509,17 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_count integer;
 begin
-  with added as (
-    insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds,
-      standby_seconds, cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
-      select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
-        greatest(0, (r ->> 'started_seconds')::numeric), greatest(0, (r ->> 'standby_seconds')::numeric),
-        (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
-        greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
-      from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
-        and m.state = 'destroyed'
-        join public.tenants t on t.id = m.tenant_id
-      on conflict (machine_id) do nothing
-      returning tenant_id, recorded_at, cost_usd, standby_cost_usd, hot_cost_usd),
-  summed as (
-    insert into app.daily_costs as d (day, tenant_id, machines, run_usd, standby_usd, hot_usd)
-      select (recorded_at at time zone 'UTC')::date, tenant_id, count(*), sum(cost_usd), sum(standby_cost_usd),
-        sum(hot_cost_usd) from added group by 1, 2 order by 1, 2
-      on conflict (day, tenant_id) do update set machines = d.machines + excluded.machines,
-        run_usd = d.run_usd + excluded.run_usd, standby_usd = d.standby_usd + excluded.standby_usd,
-        hot_usd = d.hot_usd + excluded.hot_usd)
-  select count(*) into v_count from added;
+  insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
+    cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
+    select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
+      greatest(0, (r ->> 'started_seconds')::numeric),
+      greatest(0, (r ->> 'standby_seconds')::numeric), (r ->> 'cost_usd')::numeric, (r ->> 'standby_cost_usd')::numeric,
+      greatest(0, (r ->> 'hot_seconds')::numeric), (r ->> 'hot_cost_usd')::numeric, t.test
+    from jsonb_array_elements(p_rows) r join public.machines m on m.id = (r ->> 'machine_id')::uuid
+      and m.state = 'destroyed'
+      join public.tenants t on t.id = m.tenant_id
+    on conflict (machine_id) do nothing;
+  get diagnostics v_count = row_count;
   update public.machines set billed_at = clock_timestamp() where id in (select (r ->> 'machine_id')::uuid
     from jsonb_array_elements(p_rows) r) and billed_at is null;
   return v_count;
@@ -5227,7 +5234,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 comment on function public.ops_costs(integer) is
   'Returns what machines cost on each of the last p_days days (UTC, today included), and for the 100 tenants that cost '
-  'most. A machine counts on the day on which it was gone.';
+  'most, without test mode. A machine counts on the day on which its usage was recorded.';
 grant execute on function public.ops_costs(integer) to orchestrator;
 
 create function public.ops_schedule(p_minutes integer) returns jsonb
@@ -6103,7 +6110,8 @@ language sql volatile set search_path = '' as $$
       where t.usage_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
-comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over, and the sums of those days.';
+comment on function app.expire_usage(integer) is
+  'Deletes usage of machines whose retention time is over, and the sums of days of which no usage is kept.';
 
 create function app.expire_rate_limits(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$

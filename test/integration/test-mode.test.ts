@@ -217,6 +217,7 @@ describe('test mode', () => {
     };
     expect(await usageOf(stack.tenant.id, stack.tenant.apiKey)).toMatchObject({ machines: 0, cost_usd: 0 });
     expect((await usageOf(testTenant, testKey)).machines).toBeGreaterThan(5);
+    expect((await db.query('select from app.daily_costs')).rowCount).toBe(0);
     await db.query('select app.collect_tallies()');
     const { rows } = await db.query(
       "select distinct name from app.totals where name !~ '^(machines_ended|orphan_seconds)$' union select distinct name from app.tallies where name !~ '^(machines_ended|orphan_seconds)$'",

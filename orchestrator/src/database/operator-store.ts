@@ -243,6 +243,7 @@ const simple = <Kind extends string>(...kinds: [Kind, ...Kind[]]) =>
   z.union([already, z.looseObject({ kind: z.enum(kinds) })]);
 
 export type OperatorStore = ReturnType<typeof createOperatorStore>;
+export type OperatorActs = ReturnType<typeof actorOf>;
 
 type Place = object | undefined;
 

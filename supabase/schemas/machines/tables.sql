@@ -198,8 +198,8 @@ create table app.daily_costs (
   primary key (day, tenant_id)
 );
 comment on table app.daily_costs is
-  'The sums of machine_usage per day and tenant. Whoever adds rows to machine_usage adds them here in the same '
-  'transaction.';
+  'The sums of machine_usage per day and tenant, without test mode. Kept by the trigger sum_costs. They stay until '
+  'the tenant''s usage_days are over.';
 comment on column app.daily_costs.day is 'The day on which the usage was recorded, UTC.';
 comment on column app.daily_costs.machines is 'Number of machines.';
 comment on column app.daily_costs.run_usd is 'Sum of cost_usd.';

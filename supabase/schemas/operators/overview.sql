@@ -69,7 +69,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 comment on function public.ops_costs(integer) is
   'Returns what machines cost on each of the last p_days days (UTC, today included), and for the 100 tenants that cost '
-  'most. A machine counts on the day on which it was gone.';
+  'most, without test mode. A machine counts on the day on which its usage was recorded.';
 grant execute on function public.ops_costs(integer) to orchestrator;
 
 create function public.ops_schedule(p_minutes integer) returns jsonb

@@ -87,7 +87,8 @@ language sql volatile set search_path = '' as $$
       where t.usage_days is not null limit p_limit)) returning 1)
   select count(*)::integer from gone
 $$;
-comment on function app.expire_usage(integer) is 'Deletes usage of machines whose retention time is over, and the sums of those days.';
+comment on function app.expire_usage(integer) is
+  'Deletes usage of machines whose retention time is over, and the sums of days of which no usage is kept.';
 
 create function app.expire_rate_limits(p_limit integer) returns integer
 language sql volatile set search_path = '' as $$

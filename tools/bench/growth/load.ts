@@ -68,7 +68,7 @@ const prepare = `
 
 const sumCosts = `insert into app.daily_costs (day, tenant_id, machines, run_usd, standby_usd, hot_usd)
   select (recorded_at at time zone 'UTC')::date, tenant_id, count(*), sum(cost_usd), 0, 0
-  from public.machine_usage group by 1, 2`;
+  from public.machine_usage where not test group by 1, 2`;
 
 const rest = [
   `insert into public.audit_log (tenant_id, actor, action, outcome, created_at)

@@ -1,5 +1,5 @@
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
-import type { OperatorStore } from '../../database/operator-store.ts';
+import type { OperatorActs, OperatorStore } from '../../database/operator-store.ts';
 
 /**
  * Gives one reading of the database to all who ask the same: ten dashboards with the same view cost as much as one.
@@ -7,7 +7,8 @@ import type { OperatorStore } from '../../database/operator-store.ts';
  * - A reading is given to everyone who asks while it is under way.
  * - Its answer is given again for `restShare` times as long as the reading took, at most `longestMs`. So no view takes more than
  *   a tenth of the time, and an answer that is cheap is read again at once.
- * - An act through this process is visible at once: it drops all answers, also of readings that are under way.
+ * - An act through this process is visible at once: it drops all answers, also of readings that are under way. What another
+ *   process did is visible after `longestMs` at the latest.
  *
  * Every role gets the same answer: who may read is checked before.
  */
@@ -27,10 +28,11 @@ const views = [
   ...(['overview', 'regions', 'pools', 'costs', 'schedule', 'brake'] as const),
   ...(['sessions', 'machines', 'events', 'audit', 'tenants', 'work', 'deliveries'] as const),
 ];
-const acts = [
-  ...(['endSession', 'stopMachine', 'drainRegion', 'openRegion', 'putPool'] as const),
-  ...(['releaseBrake', 'retryWork', 'replayDelivery'] as const),
-];
+/** Every act: one that is missing here does not compile. */
+const acts: Record<keyof OperatorActs, true> = {
+  ...{ endSession: true, stopMachine: true, drainRegion: true, openRegion: true, putPool: true },
+  ...{ releaseBrake: true, retryWork: true, replayDelivery: true },
+};
 
 /** @returns the same store, whose views are read once for all */
 export function withSharedReads(store: OperatorStore, clock: Pick<Clock, 'monotonicMs'>): OperatorStore {
@@ -64,6 +66,6 @@ export function withSharedReads(store: OperatorStore, clock: Pick<Clock, 'monoto
 
   const wrapped: Partial<Record<keyof OperatorStore, Call>> = {};
   for (const name of views) wrapped[name] = shared(name, store[name]);
-  for (const name of acts) wrapped[name] = forgetting(store[name]);
+  for (const name of Object.keys(acts) as Array<keyof OperatorActs>) wrapped[name] = forgetting(store[name]);
   return { ...store, ...wrapped } as OperatorStore;
 }
