@@ -319,7 +319,7 @@ comment on column public.tenant_apps.next_create_at is
   'GCRA: the theoretical arrival time of the next create; every orchestrator draws from this row.';
 comment on column public.tenant_apps.next_list_at is
   'GCRA of list requests, which Fly limits per app too: every orchestrator draws from this row.';
-create index tenant_apps_tenant on public.tenant_apps (tenant_id) where status = 'ready';
+create index tenant_apps_tenant on public.tenant_apps (tenant_id);
 create trigger touch before update on public.tenant_apps for each row execute function app.touch();
 
 -- Unlogged, to save writes to the log. After a crash of the database every limit starts again, which does no harm.
@@ -2682,8 +2682,9 @@ comment on view app.live_counts is
 
 -- ── schemas/fleet/gauges.sql ──
 create function public.fleet_gauges() returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with live as materialized (
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with live as materialized (
     select t.slug as tenant, l.status, coalesce(l.region, 'none') as region, l.queued, l.count, l.replaced, l.present,
       l.due
     from app.live_counts l join public.tenants t on t.id = l.tenant_id),
@@ -2717,14 +2718,17 @@ language sql stable security definer set search_path = '' as $$
       from public.tenant_apps where status = 'ready' and next_create_at > clock_timestamp()),
     'machines', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
       select state, region, sum(count) as count from machine group by 1, 2) g),
+    'prepared', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
+      select region, hot, serving, sum(count) as count, sum(ready) as ready from machine
+      where state in ('created', 'started', 'claimed', 'draining') group by 1, 2, 3) g),
     'work', (select jsonb_agg(to_jsonb(w)) from work w),
     'duties_without_holder', (select count(*) from public.duties where expires_at <= clock_timestamp()),
     'orchestrators', (select count(*) from public.orchestrators where not draining
       and last_seen_at > clock_timestamp() - interval '30 seconds'),
     'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from machine),
     'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from machine),
-    'unwanted', (select coalesce(sum(unwanted), 0) from machine))
-$$;
+    'unwanted', (select coalesce(sum(unwanted), 0) from machine)));
+end $$;
 comment on function public.fleet_gauges() is
   'Counts sessions, machines and owed work for the metrics; called every few seconds by the orchestrator that holds '
   'the duty housekeeping. Returns only values above zero, so a removed tenant is not in the answer.';
@@ -3002,9 +3006,7 @@ grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer, big
 create view app.pools with (security_invoker = true) as
   select tenant_id, region, coalesce(p.floor, 0) as floor, coalesce(p.ceiling, 0) as ceiling,
     coalesce(b.ready, 0) as ready, coalesce(b.building, 0) as building,
-    (select count(*) from public.interview_sessions s where s.tenant_id = coalesce(p.tenant_id, b.tenant_id)
-      and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = coalesce(p.region, b.region)
-      and s.scheduled_at < statement_timestamp() + interval '1 hour') as scheduled,
+    coalesce(d.scheduled, 0) as scheduled,
     jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
       'ready', coalesce(b.hot_ready, 0), 'building', coalesce(b.hot_building, 0)) as hot
   from public.pool_policies p full join (
@@ -3014,7 +3016,12 @@ create view app.pools with (security_invoker = true) as
       count(*) filter (where m.hot and app.prepared_state(m) = 'ready') as hot_ready,
       count(*) filter (where m.hot and app.prepared_state(m) = 'building') as hot_building
     from public.machines m where m.session_id is null and m.state in ('reserved', 'created', 'started')
-    group by 1, 2) b using (tenant_id, region);
+    group by 1, 2) b using (tenant_id, region)
+  left join (
+    select s.tenant_id, coalesce(s.regions[1], s.region) as region, count(*) as scheduled
+    from public.interview_sessions s where s.status = 'scheduled'
+      and s.scheduled_at < statement_timestamp() + interval '1 hour'
+    group by 1, 2) d using (tenant_id, region);
 comment on view app.pools is
   'Every pool that has a policy or a prepared machine: its policy, the standby and hot machines that are ready or '
   'being prepared, and the sessions due within the hour.';
@@ -4908,21 +4915,28 @@ comment on function public.ops_events(jsonb, bigint, bigint, integer) is
 grant execute on function public.ops_events(jsonb, bigint, bigint, integer) to orchestrator;
 
 create function public.ops_new_events(p_after bigint, p_missing bigint[], p_limit integer) returns json
-language sql stable security definer set search_path = '' as $$
-  select json_build_object('newest', coalesce((select max(id) from public.session_events), 0),
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return json_build_object('newest', coalesce((select max(id) from public.session_events), 0),
     'rows', (select coalesce(json_agg(row_to_json(x) order by x.id), '[]') from (
       select y.*, y.created_at < now() - interval '10 seconds' as settled from (
         (select * from app.ops_event_rows where id > p_after order by id limit p_limit)
         union all
-        (select * from app.ops_event_rows where id = any (p_missing) and id <= p_after)) y) x))
-$$;
+        (select * from app.ops_event_rows where id = any (p_missing) and id <= p_after)) y) x));
+end $$;
 comment on function public.ops_new_events(bigint, bigint[], integer) is
   'Returns events of all tenants after p_after, at most p_limit, and those of p_missing, for the live stream of '
   'operators. A slower transaction may commit a smaller id later, so the reader asks again for ids that were missing; '
   'settled: no smaller id can follow any more. newest is the greatest id of all.';
 grant execute on function public.ops_new_events(bigint, bigint[], integer) to orchestrator;
 
-create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns jsonb
+create view app.ops_audit_rows with (security_invoker = true) as
+  select a.id, a.tenant_id, t.slug as tenant, a.actor, a.action, a.target, a.outcome, a.remote_address, a.request_id,
+    a.details, a.created_at
+  from public.audit_log a left join public.tenants t on t.id = a.tenant_id;
+comment on view app.ops_audit_rows is 'An audit entry as operators see it.';
+
+create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_tenant uuid := (p_filter ->> 'tenant')::uuid;
@@ -4933,20 +4947,18 @@ declare
   v_newest bigint := least(p_before - 1, (select max(id) from public.audit_log));
   v_oldest bigint := case when coalesce(v_action, v_outcome) is not null and coalesce(v_actor, v_target) is null
     then v_newest - app.scan_window() end;
-  v_rows jsonb;
+  v_rows json;
+  v_found bigint;
 begin
-  select coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'tenant_id', x.tenant_id,
-      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id), 'actor', x.actor, 'action', x.action,
-      'target', x.target, 'outcome', x.outcome, 'remote_address', x.remote_address, 'request_id', x.request_id,
-      'details', x.details, 'created_at', x.created_at) order by x.id desc), '[]') into v_rows from (
-    select * from public.audit_log a
+  select coalesce(json_agg(row_to_json(x) order by x.id desc), '[]'), count(*) into v_rows, v_found from (
+    select * from app.ops_audit_rows a
     where a.id <= v_newest and (v_oldest is null or a.id > v_oldest)
       and (v_tenant is null or a.tenant_id = v_tenant) and (v_actor is null or a.actor = v_actor)
       and (v_action is null or a.action = v_action) and (v_target is null or a.target = v_target)
       and (v_outcome is null or a.outcome = v_outcome)
     order by a.id desc limit p_limit) x;
-  return jsonb_build_object('rows', v_rows, 'searched_to',
-    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+  return json_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and v_found < p_limit then v_oldest + 1 end);
 end $$;
 comment on function public.ops_audit(jsonb, bigint, integer) is
   'Lists audit entries of all tenants for operators, newest first, those before p_before. p_filter: tenant, actor, '
@@ -5027,6 +5039,7 @@ grant execute on function public.ops_find(text) to orchestrator;
 -- expressions. Each page is one dynamic query with the conditions of the given
 -- filters alone, so its plan is made for these. It walks the index that supports most of them in the order of the
 -- list, and looks through a bounded number of rows for the others: no combination of filters reads a whole table.
+-- The rows of a page are made from its ids by one statement for all filters, whose plan is kept.
 
 create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 500';
 comment on function app.walk_window() is
@@ -5066,24 +5079,22 @@ end $$;
 comment on function app.are_few(text, integer) is
   'Returns whether a query selects at most p_most rows. p_from: its tables and conditions.';
 
-create function app.page_of(p_walk text, p_page text, p_rows text, p_place text, p_window integer, p_limit integer)
-  returns json
--- A page is few rows of big tables, so each join goes through an index. The planner knows neither of the two for sure.
-language plpgsql stable set search_path = '' set enable_hashjoin = off set enable_mergejoin = off
-  set max_parallel_workers_per_gather = 0 as $$
-declare
-  v_page json;
+create function app.page_of(p_walk text, p_page text, p_place text, p_window integer, p_limit integer,
+  out ids uuid[], out searched_to json)
+-- The walk must follow the order of its index, and each join go through one. The planner knows neither for sure: where
+-- it expects few rows it would read all of them and sort. What has to be sorted is a subquery with "offset 0".
+language plpgsql stable set search_path = '' set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off
+  set max_parallel_workers_per_gather = 0 set jit = off as $$
 begin
   execute format('with walked as materialized (%1$s limit %2$s), page as materialized (%3$s limit %4$s)
-    select json_build_object(''rows'', coalesce((%5$s), ''[]''), ''searched_to'',
-      case when (select count(*) from page) < %4$s then (select %6$s from walked offset %2$s - 1 limit 1) end)',
-    p_walk, p_window, p_page, p_limit, p_rows, p_place) into v_page;
-  return v_page;
+    select array(select id from page), case when (select count(*) from page) < %4$s
+      then (select %5$s from walked offset %2$s - 1 limit 1) end',
+    p_walk, p_window, p_page, p_limit, p_place) into ids, searched_to;
 end $$;
-comment on function app.page_of(text, text, text, text, integer, integer) is
-  'Reads a page {rows, searched_to}. p_walk selects the next rows of an index, of which p_window are looked at; p_page '
-  'selects the ids of the page from them (walked); p_rows makes its rows (page). searched_to is the place (p_place) of '
-  'the last row that was looked at if the page is not full: the next page begins there.';
+comment on function app.page_of(text, text, text, integer, integer) is
+  'Reads the ids of a page in its order. p_walk selects the next rows of an index, of which p_window are looked at; '
+  'p_page selects the ids of the page from them (walked). searched_to is the place (p_place) of the last row that was '
+  'looked at if the page is not full: the next page begins there.';
 
 -- ── schemas/operators/machines.sql ──
 create view app.ops_machine_rows with (security_invoker = true) as
@@ -5101,6 +5112,14 @@ create view app.ops_machine_rows with (security_invoker = true) as
       where u.machine_id = m.id) as cost_usd
   from public.machines m join public.tenants t on t.id = m.tenant_id;
 comment on view app.ops_machine_rows is 'A machine as operators see it.';
+
+create function app.machine_rows(p_ids uuid[]) returns json
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(v) order by g.n), '[]')
+    from unnest(p_ids) with ordinality g (id, n) join app.ops_machine_rows v on v.machine_id = g.id);
+end $$;
+comment on function app.machine_rows(uuid[]) is 'Returns the machines with these ids, in their order.';
 
 create function app.machine_conditions(p_filter jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
@@ -5133,15 +5152,20 @@ declare
   v_all jsonb := app.machine_conditions(p_filter) || jsonb_strip_nulls(jsonb_build_object('after',
     '(m.reserved_at, m.id) < (' || quote_literal(p_after ->> 'at') || ', ' || quote_literal(p_after ->> 'id') || ')'));
   v_order text := 'm.reserved_at desc, m.id desc';
+  v_from text := 'public.machines m';
   v_walk text[] := app.walk_of(v_all, '{sessions, tenant, owner, alive, region}') || '{after}'::text[];
+  v_page record;
 begin
-  return app.page_of(
-    format('select m.* from public.machines m where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
+  if v_all ? 'sessions' then
+    v_from := format('(select m.* from public.machines m where %s offset 0) m', v_all ->> 'sessions');
+    v_all := v_all - 'sessions';
+  end if;
+  v_page := app.page_of(
+    format('select m.* from %s where %s order by %s', v_from, app.conditions(v_all, v_walk, true), v_order),
     format('select m.id from walked m where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
-    'select json_agg(row_to_json(v) order by v.reserved_at desc, v.machine_id desc)
-      from page g join app.ops_machine_rows v on v.machine_id = g.id',
     'json_build_object(''at'', reserved_at, ''id'', id)',
     case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
+  return json_build_object('rows', app.machine_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function public.ops_machines(jsonb, jsonb, integer) is
   'Lists machines of all tenants for operators, newest first, those after p_after {at, id}. p_filter: alive (not '
@@ -5164,23 +5188,27 @@ grant execute on function public.ops_machine(uuid) to orchestrator;
 
 -- ── schemas/operators/overview.sql ──
 create function app.start_figures(p_since timestamptz, p_budgets_ms jsonb) returns jsonb
-language sql stable set search_path = '' as $$
-  select coalesce(jsonb_agg(to_jsonb(x) order by x.path), '[]') from (
+language plpgsql stable set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_agg(to_jsonb(x) order by x.path), '[]') from (
     select p.path, count(*) as starts,
       round(percentile_cont(0.5) within group (order by p.start_ms)) as p50_ms,
       round(percentile_cont(0.95) within group (order by p.start_ms)) as p95_ms,
       round(percentile_cont(0.99) within group (order by p.start_ms)) as p99_ms, max(p.start_ms) as max_ms,
       count(*) filter (where p.start_ms > (p_budgets_ms ->> p.path)::integer) as slow
-    from public.session_phases p where p.ready_at > p_since and p.path is not null group by p.path) x
-$$;
+    from public.session_phases p where p.ready_at > p_since and p.path is not null group by p.path) x);
+end $$;
 comment on function app.start_figures(timestamptz, jsonb) is
   'Returns for each path how many sessions became ready since then, percentiles of how long that took, ms, and how '
   'many took longer than p_budgets_ms allows for their path.';
 
 create function public.ops_overview(p_budgets_ms jsonb) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with machine as materialized (select * from app.machine_counts)
-  select public.fleet_gauges() || jsonb_build_object(
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with fleet as materialized (select public.fleet_gauges() as gauges),
+  prepared as materialized (
+    select m.* from fleet, jsonb_to_recordset(gauges -> 'prepared') m (region text, hot boolean, ready integer))
+  select (select gauges from fleet) || jsonb_build_object(
     'now', clock_timestamp(),
     'starts', app.start_figures(now() - interval '1 hour', p_budgets_ms),
     'ended', (select coalesce(jsonb_agg(jsonb_build_object('reason', x.reason, 'count', x.count)), '[]') from (
@@ -5190,12 +5218,9 @@ language sql stable security definer set search_path = '' as $$
     'pools', (select coalesce(jsonb_agg(to_jsonb(x) order by x.region), '[]') from (
       select p.region, sum(p.floor)::integer as floor, sum(p.ceiling)::integer as ceiling,
         sum(p.hot_floor)::integer as hot_floor,
-        coalesce((select sum(m.ready) from machine m where m.region = p.region and not m.hot), 0)::integer as ready,
-        coalesce((select sum(m.ready) from machine m where m.region = p.region and m.hot), 0)::integer as hot_ready
+        coalesce((select sum(m.ready) from prepared m where m.region = p.region and not m.hot), 0) as ready,
+        coalesce((select sum(m.ready) from prepared m where m.region = p.region and m.hot), 0) as hot_ready
       from public.pool_policies p group by p.region) x),
-    'prepared', (select coalesce(jsonb_agg(to_jsonb(x)), '[]') from (
-      select m.region, m.hot, m.serving, sum(m.count) as count from machine m
-      where m.state in ('created', 'started', 'claimed', 'draining') group by 1, 2, 3) x),
     'spend', (select jsonb_build_object('today_usd', coalesce(sum(d.run_usd + d.standby_usd + d.hot_usd), 0),
       'today_prepared_usd', coalesce(sum(d.standby_usd + d.hot_usd), 0))
       from app.daily_costs d where d.day = (now() at time zone 'UTC')::date),
@@ -5211,8 +5236,8 @@ language sql stable security definer set search_path = '' as $$
       'ends', jsonb_array_length(b.ends), 'held_at', b.held_at, 'seen_at', b.seen_at) order by b.held_at), '[]')
       from public.brake_holds b where b.seen_at > clock_timestamp() - interval '1 minute'
         and b.carried_out_at is null),
-    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.failing_since is not null))
-$$;
+    'webhooks_failing', (select count(*) from public.webhook_endpoints w where w.failing_since is not null)));
+end $$;
 comment on function public.ops_overview(jsonb) is
   'Returns the figures of the operators'' overview: fleet_gauges, and the starts and failures of the last hour, pools, '
   'cost, orchestrators with their duties, drained regions and what the brake holds. p_budgets_ms: how long a start may '
@@ -5220,33 +5245,36 @@ comment on function public.ops_overview(jsonb) is
 grant execute on function public.ops_overview(jsonb) to orchestrator;
 
 create function public.ops_costs(p_days integer) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with u as (select * from app.daily_costs where day > (now() at time zone 'UTC')::date - p_days)
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with u as (select * from app.daily_costs where day > (now() at time zone 'UTC')::date - p_days)
   select jsonb_build_object(
     'days', (select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]') from (
       select day, sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,
         sum(machines) as machines from u group by day) d),
     'tenants', (select coalesce(jsonb_agg(to_jsonb(x) order by x.total_usd desc), '[]') from (
-      select u.tenant_id, (select t.slug from public.tenants t where t.id = u.tenant_id) as tenant,
-        sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd,
-        sum(run_usd + standby_usd + hot_usd) as total_usd from u group by u.tenant_id
-      order by total_usd desc limit 100) x))
-$$;
+      select s.tenant_id, t.slug as tenant, s.run_usd, s.standby_usd, s.hot_usd,
+        s.run_usd + s.standby_usd + s.hot_usd as total_usd
+      from (select tenant_id, sum(run_usd) as run_usd, sum(standby_usd) as standby_usd, sum(hot_usd) as hot_usd
+        from u group by tenant_id) s join public.tenants t on t.id = s.tenant_id
+      order by total_usd desc limit 100) x)));
+end $$;
 comment on function public.ops_costs(integer) is
   'Returns what machines cost on each of the last p_days days (UTC, today included), and for the 100 tenants that cost '
   'most, without test mode. A machine counts on the day on which its usage was recorded.';
 grant execute on function public.ops_costs(integer) to orchestrator;
 
-create function public.ops_schedule(p_minutes integer) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(to_jsonb(x) order by x.minute, x.tenant, x.region), '[]') from (
-    select date_trunc('minute', s.scheduled_at) as minute, s.tenant_id,
-      (select t.slug from public.tenants t where t.id = s.tenant_id) as tenant,
-      coalesce(s.regions[1], s.region) as region, count(*) as sessions
-    from public.interview_sessions s where s.status = 'scheduled'
-      and s.scheduled_at < now() + make_interval(mins => p_minutes)
-    group by 1, 2, 4) x
-$$;
+create function public.ops_schedule(p_minutes integer) returns json
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(y) order by y.minute, y.tenant, y.region), '[]') from (
+    select x.minute, x.tenant_id, t.slug as tenant, x.region, x.sessions from (
+      select date_trunc('minute', s.scheduled_at) as minute, s.tenant_id, coalesce(s.regions[1], s.region) as region,
+        count(*) as sessions
+      from public.interview_sessions s where s.status = 'scheduled'
+        and s.scheduled_at < now() + make_interval(mins => p_minutes)
+      group by 1, 2, 3) x join public.tenants t on t.id = x.tenant_id) y);
+end $$;
 comment on function public.ops_schedule(integer) is
   'Returns how many scheduled sessions begin in each of the next minutes, by tenant and region.';
 grant execute on function public.ops_schedule(integer) to orchestrator;
@@ -5278,6 +5306,14 @@ create view app.ops_session_rows with (security_invoker = true) as
 comment on view app.ops_session_rows is
   'A session as operators see it in a list. It contains no name, no text and nothing of the platform''s own data.';
 
+create function app.session_rows(p_ids uuid[]) returns json
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(v) order by g.n), '[]')
+    from unnest(p_ids) with ordinality g (id, n) join app.ops_session_rows v on v.session_id = g.id);
+end $$;
+comment on function app.session_rows(uuid[]) is 'Returns the sessions with these ids, in their order.';
+
 create function app.session_conditions(p_filter jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -5295,7 +5331,8 @@ begin
     'ids', 's.id = any (' || quote_literal(app.texts_of(p_filter -> 'ids')) || ')',
     'live', case when v_live then 's.state_rank < app.rank_of(''ended'')' end,
     'unfinished', case when v_unfinished then v_status end,
-    'status', case when not v_unfinished then v_status end,
+    'status', case when not v_unfinished and cardinality(v_statuses) = 1 then v_status end,
+    'statuses', case when cardinality(v_statuses) <> 1 then v_status end,
     'reason', case when cardinality(v_reasons) = 1 then 's.reason = ' || quote_literal(v_reasons[1]) end,
     'reasons', case when cardinality(v_reasons) <> 1 then 's.reason = any (' || quote_literal(v_reasons) || ')' end,
     'tenant', 's.tenant_id = ' || quote_literal(p_filter ->> 'tenant'),
@@ -5319,22 +5356,26 @@ declare
   v_walk text[] := app.walk_of(v_all, '{ids, tenant unfinished, tenant status, tenant region, tenant, unfinished,
     reason, live, region}');
   v_window integer := app.walk_window();
+  v_page record;
 begin
-  if v_walk = '{}' and app.are_few('public.session_phases p where ' || (v_all ->> 'slow'), v_window) then
-    v_from := format('(select p.session_id from public.session_phases p where %s offset 0) p
-      join public.interview_sessions s on s.id = p.session_id', v_all ->> 'slow');
+  if v_walk = '{ids}' then
+    v_from := format('(select s.* from public.interview_sessions s where %s offset 0) s', v_all ->> 'ids');
+    v_all := v_all - 'ids';
+    v_walk := '{}';
+  elsif v_walk = '{}' and app.are_few('public.session_phases p where ' || (v_all ->> 'slow'), v_window) then
+    v_from := format('(select s.* from (select p.session_id from public.session_phases p where %s offset 0) p
+      join public.interview_sessions s on s.id = p.session_id offset 0) s', v_all ->> 'slow');
     v_all := v_all - 'slow';
   end if;
   v_walk := v_walk || '{from,until,after}'::text[];
-  return app.page_of(
+  v_page := app.page_of(
     format('select s.id, s.created_at, s.tenant_id, s.status, s.state_rank, s.reason, s.region from %s where %s '
       'order by %s', v_from, app.conditions(v_all, v_walk, true), v_order),
     format('select s.id from walked s left join public.session_phases p on p.session_id = s.id where %s order by %s',
       app.conditions(v_all, v_walk, false), v_order),
-    'select json_agg(row_to_json(v) order by v.created_at desc, v.session_id desc)
-      from page g join app.ops_session_rows v on v.session_id = g.id',
     'json_build_object(''at'', created_at, ''id'', id)',
     case when v_all - v_walk = '{}' then p_limit else v_window end, p_limit);
+  return json_build_object('rows', app.session_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function app.newest_sessions(jsonb, jsonb, integer) is 'Returns a page of ops_sessions, newest first.';
 
@@ -5351,23 +5392,23 @@ declare
   -- No index has these in the order of start times. If they select few sessions, all of them are sorted.
   v_few text[] := app.walk_of(v_all, '{ids, live, unfinished, reason, region}');
   v_window integer := app.walk_window();
+  v_page record;
 begin
   if v_walk = '{}' and v_few <> '{}' and app.are_few('public.interview_sessions s where '
     || app.conditions(v_all, v_few, true), v_window) then
-    v_from := format('(select s.id from public.interview_sessions s where %s offset 0) s
-      join public.session_phases p on p.session_id = s.id', app.conditions(v_all, v_few, true));
+    v_from := format('(select p.* from (select s.id from public.interview_sessions s where %s offset 0) s
+      join public.session_phases p on p.session_id = s.id offset 0) p', app.conditions(v_all, v_few, true));
     v_all := v_all - v_few;
   end if;
   v_walk := v_walk || '{started,slow,after}'::text[];
-  return app.page_of(
+  v_page := app.page_of(
     format('select p.session_id, p.start_ms, p.tenant_id, p.path, p.attempts from %s where %s order by %s', v_from,
       app.conditions(v_all, v_walk, true), v_order),
     format('select p.session_id as id from walked p left join public.interview_sessions s on s.id = p.session_id '
       'where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
-    'select json_agg(row_to_json(v) order by v.start_ms desc, v.session_id desc)
-      from page g join app.ops_session_rows v on v.session_id = g.id',
     'json_build_object(''start_ms'', start_ms, ''id'', session_id)',
     case when v_all - v_walk = '{}' then p_limit else v_window end, p_limit);
+  return json_build_object('rows', app.session_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function app.slowest_sessions(jsonb, jsonb, integer) is
   'Returns a page of ops_sessions, those that took longest to be ready first.';
@@ -5432,10 +5473,7 @@ create view app.ops_tenant_rows with (security_invoker = true) as
       and m.state = 'created' and not m.hot) as standby,
     (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
       and m.state = 'started' and m.hot) as hot,
-    (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a where a.tenant_id = t.id
-      and a.status = 'ready') as creates_per_second,
-    (select coalesce(json_agg(json_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
-      from public.tenant_apps a where a.tenant_id = t.id) as apps,
+    a.creates_per_second, a.apps,
     (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > now())) as keys,
     w.webhooks, w.webhooks_failing, nullif(c.quota_reached_at, '-infinity') as quota_reached_at, t.created_at
@@ -5443,11 +5481,17 @@ create view app.ops_tenant_rows with (security_invoker = true) as
     cross join lateral (
       select count(*) as webhooks,
         count(*) filter (where e.failing_since is not null or not e.enabled) as webhooks_failing
-      from public.webhook_endpoints e where e.tenant_id = t.id) w;
+      from public.webhook_endpoints e where e.tenant_id = t.id) w
+    cross join lateral (
+      select coalesce(sum(x.creates_per_second) filter (where x.status = 'ready'), 0) as creates_per_second,
+        coalesce(json_agg(json_build_object('name', x.name, 'status', x.status) order by x.name), '[]') as apps
+      from public.tenant_apps x where x.tenant_id = t.id) a;
 comment on view app.ops_tenant_rows is 'A tenant as operators see it in a list.';
 
 create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns json
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+-- Each tenant of the page looks up its own rows: by their index, also while a table is small.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
+  set enable_seqscan = off as $$
 declare
   v_status text := p_filter ->> 'status';
 begin
@@ -5483,21 +5527,23 @@ comment on function public.ops_tenant(uuid) is
   'the cost of 30 days. Null if there is none.';
 grant execute on function public.ops_tenant(uuid) to orchestrator;
 
-create function public.ops_pools(p_filter jsonb) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('tenant', t.slug) || to_jsonb(p) order by t.slug, p.region), '[]')
-  from app.pools p join public.tenants t on t.id = p.tenant_id
-  where (not p_filter ? 'tenant' or p.tenant_id = (p_filter ->> 'tenant')::uuid)
-    and (not p_filter ? 'region' or p.region = p_filter ->> 'region')
-$$;
+create function public.ops_pools(p_filter jsonb) returns json
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(x) order by x.tenant, x.region), '[]') from (
+    select t.slug as tenant, p.* from app.pools p join public.tenants t on t.id = p.tenant_id
+    where (not p_filter ? 'tenant' or p.tenant_id = (p_filter ->> 'tenant')::uuid)
+      and (not p_filter ? 'region' or p.region = p_filter ->> 'region')) x);
+end $$;
 comment on function public.ops_pools(jsonb) is
   'Lists the pools of all tenants for operators, with what each has: ready, building, and due within the hour. '
   'p_filter: tenant, region.';
 grant execute on function public.ops_pools(jsonb) to orchestrator;
 
 create function public.ops_regions() returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with live as (
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with live as (
     select region, sum(count) as sessions, sum(present) as present from app.live_counts where status <> 'scheduled'
     group by 1),
   machine as (
@@ -5520,8 +5566,8 @@ language sql stable security definer set search_path = '' as $$
   from (select region from live union select region from machine union select region from recent
     union select region from public.region_drains) r
   left join live l using (region) left join machine m using (region) left join recent c using (region)
-  where r.region is not null
-$$;
+  where r.region is not null);
+end $$;
 comment on function public.ops_regions() is
   'Returns for each region that is in use: sessions, machines, the creations of the last hour with their median '
   'duration, and whether it is drained.';
@@ -5565,7 +5611,7 @@ comment on function app.open_work() is
   'Returns the work that is still owed for sessions and tenants, of every kind. A webhook is listed while nothing '
   'reaches its endpoint.';
 
-create function public.ops_work(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
+create function public.ops_work(p_filter jsonb, p_after jsonb, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_kind text := p_filter ->> 'kind';
@@ -5574,18 +5620,34 @@ declare
   v_at timestamptz := (p_after ->> 'at')::timestamptz;
   v_key text := p_after ->> 'key';
 begin
-  return (select coalesce(jsonb_agg(to_jsonb(x) || jsonb_build_object(
-      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id)) order by x.due_at, x.key), '[]') from (
-    select w.*, w.kind || ' ' || w.id as key from app.open_work() w
-    where (v_kind is null or w.kind = v_kind) and (v_states is null or w.state = any (v_states))
-      and (v_tenant is null or w.tenant_id = v_tenant)
-      and (v_key is null or (w.due_at, w.kind || ' ' || w.id) > (v_at, v_key))
-    order by w.due_at, w.kind || ' ' || w.id limit p_limit) x);
+  return (select coalesce(json_agg(row_to_json(y) order by y.due_at, y.key), '[]') from (
+    select x.*, t.slug as tenant from (
+      select w.*, w.kind || ' ' || w.id as key from app.open_work() w
+      where (v_kind is null or w.kind = v_kind) and (v_states is null or w.state = any (v_states))
+        and (v_tenant is null or w.tenant_id = v_tenant)
+        and (v_key is null or (w.due_at, w.kind || ' ' || w.id) > (v_at, v_key))
+      order by w.due_at, w.kind || ' ' || w.id limit p_limit) x
+    left join public.tenants t on t.id = x.tenant_id) y);
 end $$;
 comment on function public.ops_work(jsonb, jsonb, integer) is
   'Lists owed work of all tenants for operators, the longest due first, that after p_after {at, key}. p_filter: kind, '
   'state[] (pending, running, failing, dead), tenant.';
 grant execute on function public.ops_work(jsonb, jsonb, integer) to orchestrator;
+
+create view app.ops_delivery_rows with (security_invoker = true) as
+  select d.id, d.endpoint_id as webhook_id, d.session_id, d.type, d.status, d.attempts,
+    case when d.status = 'pending' then d.next_attempt_at end as next_attempt_at, d.last_status, d.last_error,
+    d.delivered_at, d.created_at, d.tenant_id, t.slug as tenant
+  from public.webhook_deliveries d join public.tenants t on t.id = d.tenant_id;
+comment on view app.ops_delivery_rows is 'A webhook delivery as operators see it in a list.';
+
+create function app.delivery_rows(p_ids uuid[]) returns json
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(v) order by g.n), '[]')
+    from unnest(p_ids) with ordinality g (id, n) join app.ops_delivery_rows v on v.id = g.id);
+end $$;
+comment on function app.delivery_rows(uuid[]) is 'Returns the webhook deliveries with these ids, in their order.';
 
 create function public.ops_deliveries(p_filter jsonb, p_after jsonb, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' as $$
@@ -5599,16 +5661,15 @@ declare
       || quote_literal(p_after ->> 'id') || ')'));
   v_order text := 'd.created_at desc, d.id desc';
   v_walk text[] := app.walk_of(v_all, '{session, webhook, tenant}') || '{after}'::text[];
+  v_page record;
 begin
-  return app.page_of(
+  v_page := app.page_of(
     format('select d.id, d.created_at, d.tenant_id, d.endpoint_id, d.status from public.webhook_deliveries d '
       'where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
     format('select d.id from walked d where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
-    format('select json_agg(app.delivery_json(d) || jsonb_build_object(''tenant_id'', d.tenant_id,
-        ''tenant'', (select t.slug from public.tenants t where t.id = d.tenant_id)) order by %s)
-      from page g join public.webhook_deliveries d on d.id = g.id', v_order),
     'json_build_object(''at'', created_at, ''id'', id)',
     case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
+  return json_build_object('rows', app.delivery_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function public.ops_deliveries(jsonb, jsonb, integer) is
   'Lists webhook deliveries for operators, newest first, those after p_after {at, id}. p_filter: one of tenant, '

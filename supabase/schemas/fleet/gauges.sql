@@ -1,6 +1,7 @@
 create function public.fleet_gauges() returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with live as materialized (
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with live as materialized (
     select t.slug as tenant, l.status, coalesce(l.region, 'none') as region, l.queued, l.count, l.replaced, l.present,
       l.due
     from app.live_counts l join public.tenants t on t.id = l.tenant_id),
@@ -34,14 +35,17 @@ language sql stable security definer set search_path = '' as $$
       from public.tenant_apps where status = 'ready' and next_create_at > clock_timestamp()),
     'machines', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
       select state, region, sum(count) as count from machine group by 1, 2) g),
+    'prepared', (select coalesce(jsonb_agg(to_jsonb(g)), '[]') from (
+      select region, hot, serving, sum(count) as count, sum(ready) as ready from machine
+      where state in ('created', 'started', 'claimed', 'draining') group by 1, 2, 3) g),
     'work', (select jsonb_agg(to_jsonb(w)) from work w),
     'duties_without_holder', (select count(*) from public.duties where expires_at <= clock_timestamp()),
     'orchestrators', (select count(*) from public.orchestrators where not draining
       and last_seen_at > clock_timestamp() - interval '30 seconds'),
     'unsaved_entries', (select coalesce(sum(unsaved_entries), 0) from machine),
     'worker_memory_bytes', (select coalesce(max(rss_bytes), 0) from machine),
-    'unwanted', (select coalesce(sum(unwanted), 0) from machine))
-$$;
+    'unwanted', (select coalesce(sum(unwanted), 0) from machine)));
+end $$;
 comment on function public.fleet_gauges() is
   'Counts sessions, machines and owed work for the metrics; called every few seconds by the orchestrator that holds '
   'the duty housekeeping. Returns only values above zero, so a removed tenant is not in the answer.';

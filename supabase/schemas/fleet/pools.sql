@@ -191,9 +191,7 @@ grant execute on function public.apply_pool_plan(jsonb, text, uuid, integer, big
 create view app.pools with (security_invoker = true) as
   select tenant_id, region, coalesce(p.floor, 0) as floor, coalesce(p.ceiling, 0) as ceiling,
     coalesce(b.ready, 0) as ready, coalesce(b.building, 0) as building,
-    (select count(*) from public.interview_sessions s where s.tenant_id = coalesce(p.tenant_id, b.tenant_id)
-      and s.status = 'scheduled' and coalesce(s.regions[1], s.region) = coalesce(p.region, b.region)
-      and s.scheduled_at < statement_timestamp() + interval '1 hour') as scheduled,
+    coalesce(d.scheduled, 0) as scheduled,
     jsonb_build_object('floor', coalesce(p.hot_floor, 0), 'ceiling', coalesce(p.hot_ceiling, 0),
       'ready', coalesce(b.hot_ready, 0), 'building', coalesce(b.hot_building, 0)) as hot
   from public.pool_policies p full join (
@@ -203,7 +201,12 @@ create view app.pools with (security_invoker = true) as
       count(*) filter (where m.hot and app.prepared_state(m) = 'ready') as hot_ready,
       count(*) filter (where m.hot and app.prepared_state(m) = 'building') as hot_building
     from public.machines m where m.session_id is null and m.state in ('reserved', 'created', 'started')
-    group by 1, 2) b using (tenant_id, region);
+    group by 1, 2) b using (tenant_id, region)
+  left join (
+    select s.tenant_id, coalesce(s.regions[1], s.region) as region, count(*) as scheduled
+    from public.interview_sessions s where s.status = 'scheduled'
+      and s.scheduled_at < statement_timestamp() + interval '1 hour'
+    group by 1, 2) d using (tenant_id, region);
 comment on view app.pools is
   'Every pool that has a policy or a prepared machine: its policy, the standby and hot machines that are ready or '
   'being prepared, and the sessions due within the hour.';

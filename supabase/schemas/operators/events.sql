@@ -43,21 +43,28 @@ comment on function public.ops_events(jsonb, bigint, bigint, integer) is
 grant execute on function public.ops_events(jsonb, bigint, bigint, integer) to orchestrator;
 
 create function public.ops_new_events(p_after bigint, p_missing bigint[], p_limit integer) returns json
-language sql stable security definer set search_path = '' as $$
-  select json_build_object('newest', coalesce((select max(id) from public.session_events), 0),
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return json_build_object('newest', coalesce((select max(id) from public.session_events), 0),
     'rows', (select coalesce(json_agg(row_to_json(x) order by x.id), '[]') from (
       select y.*, y.created_at < now() - interval '10 seconds' as settled from (
         (select * from app.ops_event_rows where id > p_after order by id limit p_limit)
         union all
-        (select * from app.ops_event_rows where id = any (p_missing) and id <= p_after)) y) x))
-$$;
+        (select * from app.ops_event_rows where id = any (p_missing) and id <= p_after)) y) x));
+end $$;
 comment on function public.ops_new_events(bigint, bigint[], integer) is
   'Returns events of all tenants after p_after, at most p_limit, and those of p_missing, for the live stream of '
   'operators. A slower transaction may commit a smaller id later, so the reader asks again for ids that were missing; '
   'settled: no smaller id can follow any more. newest is the greatest id of all.';
 grant execute on function public.ops_new_events(bigint, bigint[], integer) to orchestrator;
 
-create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns jsonb
+create view app.ops_audit_rows with (security_invoker = true) as
+  select a.id, a.tenant_id, t.slug as tenant, a.actor, a.action, a.target, a.outcome, a.remote_address, a.request_id,
+    a.details, a.created_at
+  from public.audit_log a left join public.tenants t on t.id = a.tenant_id;
+comment on view app.ops_audit_rows is 'An audit entry as operators see it.';
+
+create function public.ops_audit(p_filter jsonb, p_before bigint, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_tenant uuid := (p_filter ->> 'tenant')::uuid;
@@ -68,20 +75,18 @@ declare
   v_newest bigint := least(p_before - 1, (select max(id) from public.audit_log));
   v_oldest bigint := case when coalesce(v_action, v_outcome) is not null and coalesce(v_actor, v_target) is null
     then v_newest - app.scan_window() end;
-  v_rows jsonb;
+  v_rows json;
+  v_found bigint;
 begin
-  select coalesce(jsonb_agg(jsonb_build_object('id', x.id, 'tenant_id', x.tenant_id,
-      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id), 'actor', x.actor, 'action', x.action,
-      'target', x.target, 'outcome', x.outcome, 'remote_address', x.remote_address, 'request_id', x.request_id,
-      'details', x.details, 'created_at', x.created_at) order by x.id desc), '[]') into v_rows from (
-    select * from public.audit_log a
+  select coalesce(json_agg(row_to_json(x) order by x.id desc), '[]'), count(*) into v_rows, v_found from (
+    select * from app.ops_audit_rows a
     where a.id <= v_newest and (v_oldest is null or a.id > v_oldest)
       and (v_tenant is null or a.tenant_id = v_tenant) and (v_actor is null or a.actor = v_actor)
       and (v_action is null or a.action = v_action) and (v_target is null or a.target = v_target)
       and (v_outcome is null or a.outcome = v_outcome)
     order by a.id desc limit p_limit) x;
-  return jsonb_build_object('rows', v_rows, 'searched_to',
-    case when v_oldest > 0 and jsonb_array_length(v_rows) < p_limit then v_oldest + 1 end);
+  return json_build_object('rows', v_rows, 'searched_to',
+    case when v_oldest > 0 and v_found < p_limit then v_oldest + 1 end);
 end $$;
 comment on function public.ops_audit(jsonb, bigint, integer) is
   'Lists audit entries of all tenants for operators, newest first, those before p_before. p_filter: tenant, actor, '

@@ -2,6 +2,7 @@
 -- expressions. Each page is one dynamic query with the conditions of the given
 -- filters alone, so its plan is made for these. It walks the index that supports most of them in the order of the
 -- list, and looks through a bounded number of rows for the others: no combination of filters reads a whole table.
+-- The rows of a page are made from its ids by one statement for all filters, whose plan is kept.
 
 create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 500';
 comment on function app.walk_window() is
@@ -41,21 +42,19 @@ end $$;
 comment on function app.are_few(text, integer) is
   'Returns whether a query selects at most p_most rows. p_from: its tables and conditions.';
 
-create function app.page_of(p_walk text, p_page text, p_rows text, p_place text, p_window integer, p_limit integer)
-  returns json
--- A page is few rows of big tables, so each join goes through an index. The planner knows neither of the two for sure.
-language plpgsql stable set search_path = '' set enable_hashjoin = off set enable_mergejoin = off
-  set max_parallel_workers_per_gather = 0 as $$
-declare
-  v_page json;
+create function app.page_of(p_walk text, p_page text, p_place text, p_window integer, p_limit integer,
+  out ids uuid[], out searched_to json)
+-- The walk must follow the order of its index, and each join go through one. The planner knows neither for sure: where
+-- it expects few rows it would read all of them and sort. What has to be sorted is a subquery with "offset 0".
+language plpgsql stable set search_path = '' set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off
+  set max_parallel_workers_per_gather = 0 set jit = off as $$
 begin
   execute format('with walked as materialized (%1$s limit %2$s), page as materialized (%3$s limit %4$s)
-    select json_build_object(''rows'', coalesce((%5$s), ''[]''), ''searched_to'',
-      case when (select count(*) from page) < %4$s then (select %6$s from walked offset %2$s - 1 limit 1) end)',
-    p_walk, p_window, p_page, p_limit, p_rows, p_place) into v_page;
-  return v_page;
+    select array(select id from page), case when (select count(*) from page) < %4$s
+      then (select %5$s from walked offset %2$s - 1 limit 1) end',
+    p_walk, p_window, p_page, p_limit, p_place) into ids, searched_to;
 end $$;
-comment on function app.page_of(text, text, text, text, integer, integer) is
-  'Reads a page {rows, searched_to}. p_walk selects the next rows of an index, of which p_window are looked at; p_page '
-  'selects the ids of the page from them (walked); p_rows makes its rows (page). searched_to is the place (p_place) of '
-  'the last row that was looked at if the page is not full: the next page begins there.';
+comment on function app.page_of(text, text, text, integer, integer) is
+  'Reads the ids of a page in its order. p_walk selects the next rows of an index, of which p_window are looked at; '
+  'p_page selects the ids of the page from them (walked). searched_to is the place (p_place) of the last row that was '
+  'looked at if the page is not full: the next page begins there.';

@@ -14,6 +14,14 @@ create view app.ops_machine_rows with (security_invoker = true) as
   from public.machines m join public.tenants t on t.id = m.tenant_id;
 comment on view app.ops_machine_rows is 'A machine as operators see it.';
 
+create function app.machine_rows(p_ids uuid[]) returns json
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(v) order by g.n), '[]')
+    from unnest(p_ids) with ordinality g (id, n) join app.ops_machine_rows v on v.machine_id = g.id);
+end $$;
+comment on function app.machine_rows(uuid[]) is 'Returns the machines with these ids, in their order.';
+
 create function app.machine_conditions(p_filter jsonb) returns jsonb
 language plpgsql stable set search_path = '' as $$
 declare
@@ -45,15 +53,20 @@ declare
   v_all jsonb := app.machine_conditions(p_filter) || jsonb_strip_nulls(jsonb_build_object('after',
     '(m.reserved_at, m.id) < (' || quote_literal(p_after ->> 'at') || ', ' || quote_literal(p_after ->> 'id') || ')'));
   v_order text := 'm.reserved_at desc, m.id desc';
+  v_from text := 'public.machines m';
   v_walk text[] := app.walk_of(v_all, '{sessions, tenant, owner, alive, region}') || '{after}'::text[];
+  v_page record;
 begin
-  return app.page_of(
-    format('select m.* from public.machines m where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
+  if v_all ? 'sessions' then
+    v_from := format('(select m.* from public.machines m where %s offset 0) m', v_all ->> 'sessions');
+    v_all := v_all - 'sessions';
+  end if;
+  v_page := app.page_of(
+    format('select m.* from %s where %s order by %s', v_from, app.conditions(v_all, v_walk, true), v_order),
     format('select m.id from walked m where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
-    'select json_agg(row_to_json(v) order by v.reserved_at desc, v.machine_id desc)
-      from page g join app.ops_machine_rows v on v.machine_id = g.id',
     'json_build_object(''at'', reserved_at, ''id'', id)',
     case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
+  return json_build_object('rows', app.machine_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function public.ops_machines(jsonb, jsonb, integer) is
   'Lists machines of all tenants for operators, newest first, those after p_after {at, id}. p_filter: alive (not '

@@ -15,6 +15,14 @@ create view app.ops_session_rows with (security_invoker = true) as
 comment on view app.ops_session_rows is
   'A session as operators see it in a list. It contains no name, no text and nothing of the platform''s own data.';
 
+create function app.session_rows(p_ids uuid[]) returns json
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(v) order by g.n), '[]')
+    from unnest(p_ids) with ordinality g (id, n) join app.ops_session_rows v on v.session_id = g.id);
+end $$;
+comment on function app.session_rows(uuid[]) is 'Returns the sessions with these ids, in their order.';
+
 create function app.session_conditions(p_filter jsonb) returns jsonb
 language plpgsql immutable set search_path = '' as $$
 declare
@@ -32,7 +40,8 @@ begin
     'ids', 's.id = any (' || quote_literal(app.texts_of(p_filter -> 'ids')) || ')',
     'live', case when v_live then 's.state_rank < app.rank_of(''ended'')' end,
     'unfinished', case when v_unfinished then v_status end,
-    'status', case when not v_unfinished then v_status end,
+    'status', case when not v_unfinished and cardinality(v_statuses) = 1 then v_status end,
+    'statuses', case when cardinality(v_statuses) <> 1 then v_status end,
     'reason', case when cardinality(v_reasons) = 1 then 's.reason = ' || quote_literal(v_reasons[1]) end,
     'reasons', case when cardinality(v_reasons) <> 1 then 's.reason = any (' || quote_literal(v_reasons) || ')' end,
     'tenant', 's.tenant_id = ' || quote_literal(p_filter ->> 'tenant'),
@@ -56,22 +65,26 @@ declare
   v_walk text[] := app.walk_of(v_all, '{ids, tenant unfinished, tenant status, tenant region, tenant, unfinished,
     reason, live, region}');
   v_window integer := app.walk_window();
+  v_page record;
 begin
-  if v_walk = '{}' and app.are_few('public.session_phases p where ' || (v_all ->> 'slow'), v_window) then
-    v_from := format('(select p.session_id from public.session_phases p where %s offset 0) p
-      join public.interview_sessions s on s.id = p.session_id', v_all ->> 'slow');
+  if v_walk = '{ids}' then
+    v_from := format('(select s.* from public.interview_sessions s where %s offset 0) s', v_all ->> 'ids');
+    v_all := v_all - 'ids';
+    v_walk := '{}';
+  elsif v_walk = '{}' and app.are_few('public.session_phases p where ' || (v_all ->> 'slow'), v_window) then
+    v_from := format('(select s.* from (select p.session_id from public.session_phases p where %s offset 0) p
+      join public.interview_sessions s on s.id = p.session_id offset 0) s', v_all ->> 'slow');
     v_all := v_all - 'slow';
   end if;
   v_walk := v_walk || '{from,until,after}'::text[];
-  return app.page_of(
+  v_page := app.page_of(
     format('select s.id, s.created_at, s.tenant_id, s.status, s.state_rank, s.reason, s.region from %s where %s '
       'order by %s', v_from, app.conditions(v_all, v_walk, true), v_order),
     format('select s.id from walked s left join public.session_phases p on p.session_id = s.id where %s order by %s',
       app.conditions(v_all, v_walk, false), v_order),
-    'select json_agg(row_to_json(v) order by v.created_at desc, v.session_id desc)
-      from page g join app.ops_session_rows v on v.session_id = g.id',
     'json_build_object(''at'', created_at, ''id'', id)',
     case when v_all - v_walk = '{}' then p_limit else v_window end, p_limit);
+  return json_build_object('rows', app.session_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function app.newest_sessions(jsonb, jsonb, integer) is 'Returns a page of ops_sessions, newest first.';
 
@@ -88,23 +101,23 @@ declare
   -- No index has these in the order of start times. If they select few sessions, all of them are sorted.
   v_few text[] := app.walk_of(v_all, '{ids, live, unfinished, reason, region}');
   v_window integer := app.walk_window();
+  v_page record;
 begin
   if v_walk = '{}' and v_few <> '{}' and app.are_few('public.interview_sessions s where '
     || app.conditions(v_all, v_few, true), v_window) then
-    v_from := format('(select s.id from public.interview_sessions s where %s offset 0) s
-      join public.session_phases p on p.session_id = s.id', app.conditions(v_all, v_few, true));
+    v_from := format('(select p.* from (select s.id from public.interview_sessions s where %s offset 0) s
+      join public.session_phases p on p.session_id = s.id offset 0) p', app.conditions(v_all, v_few, true));
     v_all := v_all - v_few;
   end if;
   v_walk := v_walk || '{started,slow,after}'::text[];
-  return app.page_of(
+  v_page := app.page_of(
     format('select p.session_id, p.start_ms, p.tenant_id, p.path, p.attempts from %s where %s order by %s', v_from,
       app.conditions(v_all, v_walk, true), v_order),
     format('select p.session_id as id from walked p left join public.interview_sessions s on s.id = p.session_id '
       'where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
-    'select json_agg(row_to_json(v) order by v.start_ms desc, v.session_id desc)
-      from page g join app.ops_session_rows v on v.session_id = g.id',
     'json_build_object(''start_ms'', start_ms, ''id'', session_id)',
     case when v_all - v_walk = '{}' then p_limit else v_window end, p_limit);
+  return json_build_object('rows', app.session_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function app.slowest_sessions(jsonb, jsonb, integer) is
   'Returns a page of ops_sessions, those that took longest to be ready first.';

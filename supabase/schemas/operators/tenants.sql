@@ -7,10 +7,7 @@ create view app.ops_tenant_rows with (security_invoker = true) as
       and m.state = 'created' and not m.hot) as standby,
     (select count(*) from public.machines m where m.tenant_id = t.id and m.session_id is null
       and m.state = 'started' and m.hot) as hot,
-    (select coalesce(sum(a.creates_per_second), 0) from public.tenant_apps a where a.tenant_id = t.id
-      and a.status = 'ready') as creates_per_second,
-    (select coalesce(json_agg(json_build_object('name', a.name, 'status', a.status) order by a.name), '[]')
-      from public.tenant_apps a where a.tenant_id = t.id) as apps,
+    a.creates_per_second, a.apps,
     (select count(*) from public.api_keys k where k.tenant_id = t.id and k.revoked_at is null
       and (k.expires_at is null or k.expires_at > now())) as keys,
     w.webhooks, w.webhooks_failing, nullif(c.quota_reached_at, '-infinity') as quota_reached_at, t.created_at
@@ -18,11 +15,17 @@ create view app.ops_tenant_rows with (security_invoker = true) as
     cross join lateral (
       select count(*) as webhooks,
         count(*) filter (where e.failing_since is not null or not e.enabled) as webhooks_failing
-      from public.webhook_endpoints e where e.tenant_id = t.id) w;
+      from public.webhook_endpoints e where e.tenant_id = t.id) w
+    cross join lateral (
+      select coalesce(sum(x.creates_per_second) filter (where x.status = 'ready'), 0) as creates_per_second,
+        coalesce(json_agg(json_build_object('name', x.name, 'status', x.status) order by x.name), '[]') as apps
+      from public.tenant_apps x where x.tenant_id = t.id) a;
 comment on view app.ops_tenant_rows is 'A tenant as operators see it in a list.';
 
 create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns json
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+-- Each tenant of the page looks up its own rows: by their index, also while a table is small.
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
+  set enable_seqscan = off as $$
 declare
   v_status text := p_filter ->> 'status';
 begin
@@ -58,21 +61,23 @@ comment on function public.ops_tenant(uuid) is
   'the cost of 30 days. Null if there is none.';
 grant execute on function public.ops_tenant(uuid) to orchestrator;
 
-create function public.ops_pools(p_filter jsonb) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(jsonb_build_object('tenant', t.slug) || to_jsonb(p) order by t.slug, p.region), '[]')
-  from app.pools p join public.tenants t on t.id = p.tenant_id
-  where (not p_filter ? 'tenant' or p.tenant_id = (p_filter ->> 'tenant')::uuid)
-    and (not p_filter ? 'region' or p.region = p_filter ->> 'region')
-$$;
+create function public.ops_pools(p_filter jsonb) returns json
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(x) order by x.tenant, x.region), '[]') from (
+    select t.slug as tenant, p.* from app.pools p join public.tenants t on t.id = p.tenant_id
+    where (not p_filter ? 'tenant' or p.tenant_id = (p_filter ->> 'tenant')::uuid)
+      and (not p_filter ? 'region' or p.region = p_filter ->> 'region')) x);
+end $$;
 comment on function public.ops_pools(jsonb) is
   'Lists the pools of all tenants for operators, with what each has: ready, building, and due within the hour. '
   'p_filter: tenant, region.';
 grant execute on function public.ops_pools(jsonb) to orchestrator;
 
 create function public.ops_regions() returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with live as (
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with live as (
     select region, sum(count) as sessions, sum(present) as present from app.live_counts where status <> 'scheduled'
     group by 1),
   machine as (
@@ -95,8 +100,8 @@ language sql stable security definer set search_path = '' as $$
   from (select region from live union select region from machine union select region from recent
     union select region from public.region_drains) r
   left join live l using (region) left join machine m using (region) left join recent c using (region)
-  where r.region is not null
-$$;
+  where r.region is not null);
+end $$;
 comment on function public.ops_regions() is
   'Returns for each region that is in use: sessions, machines, the creations of the last hour with their median '
   'duration, and whether it is drained.';

@@ -35,7 +35,7 @@ comment on function app.open_work() is
   'Returns the work that is still owed for sessions and tenants, of every kind. A webhook is listed while nothing '
   'reaches its endpoint.';
 
-create function public.ops_work(p_filter jsonb, p_after jsonb, p_limit integer) returns jsonb
+create function public.ops_work(p_filter jsonb, p_after jsonb, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
 declare
   v_kind text := p_filter ->> 'kind';
@@ -44,18 +44,34 @@ declare
   v_at timestamptz := (p_after ->> 'at')::timestamptz;
   v_key text := p_after ->> 'key';
 begin
-  return (select coalesce(jsonb_agg(to_jsonb(x) || jsonb_build_object(
-      'tenant', (select t.slug from public.tenants t where t.id = x.tenant_id)) order by x.due_at, x.key), '[]') from (
-    select w.*, w.kind || ' ' || w.id as key from app.open_work() w
-    where (v_kind is null or w.kind = v_kind) and (v_states is null or w.state = any (v_states))
-      and (v_tenant is null or w.tenant_id = v_tenant)
-      and (v_key is null or (w.due_at, w.kind || ' ' || w.id) > (v_at, v_key))
-    order by w.due_at, w.kind || ' ' || w.id limit p_limit) x);
+  return (select coalesce(json_agg(row_to_json(y) order by y.due_at, y.key), '[]') from (
+    select x.*, t.slug as tenant from (
+      select w.*, w.kind || ' ' || w.id as key from app.open_work() w
+      where (v_kind is null or w.kind = v_kind) and (v_states is null or w.state = any (v_states))
+        and (v_tenant is null or w.tenant_id = v_tenant)
+        and (v_key is null or (w.due_at, w.kind || ' ' || w.id) > (v_at, v_key))
+      order by w.due_at, w.kind || ' ' || w.id limit p_limit) x
+    left join public.tenants t on t.id = x.tenant_id) y);
 end $$;
 comment on function public.ops_work(jsonb, jsonb, integer) is
   'Lists owed work of all tenants for operators, the longest due first, that after p_after {at, key}. p_filter: kind, '
   'state[] (pending, running, failing, dead), tenant.';
 grant execute on function public.ops_work(jsonb, jsonb, integer) to orchestrator;
+
+create view app.ops_delivery_rows with (security_invoker = true) as
+  select d.id, d.endpoint_id as webhook_id, d.session_id, d.type, d.status, d.attempts,
+    case when d.status = 'pending' then d.next_attempt_at end as next_attempt_at, d.last_status, d.last_error,
+    d.delivered_at, d.created_at, d.tenant_id, t.slug as tenant
+  from public.webhook_deliveries d join public.tenants t on t.id = d.tenant_id;
+comment on view app.ops_delivery_rows is 'A webhook delivery as operators see it in a list.';
+
+create function app.delivery_rows(p_ids uuid[]) returns json
+language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
+begin
+  return (select coalesce(json_agg(row_to_json(v) order by g.n), '[]')
+    from unnest(p_ids) with ordinality g (id, n) join app.ops_delivery_rows v on v.id = g.id);
+end $$;
+comment on function app.delivery_rows(uuid[]) is 'Returns the webhook deliveries with these ids, in their order.';
 
 create function public.ops_deliveries(p_filter jsonb, p_after jsonb, p_limit integer) returns json
 language plpgsql stable security definer set search_path = '' as $$
@@ -69,16 +85,15 @@ declare
       || quote_literal(p_after ->> 'id') || ')'));
   v_order text := 'd.created_at desc, d.id desc';
   v_walk text[] := app.walk_of(v_all, '{session, webhook, tenant}') || '{after}'::text[];
+  v_page record;
 begin
-  return app.page_of(
+  v_page := app.page_of(
     format('select d.id, d.created_at, d.tenant_id, d.endpoint_id, d.status from public.webhook_deliveries d '
       'where %s order by %s', app.conditions(v_all, v_walk, true), v_order),
     format('select d.id from walked d where %s order by %s', app.conditions(v_all, v_walk, false), v_order),
-    format('select json_agg(app.delivery_json(d) || jsonb_build_object(''tenant_id'', d.tenant_id,
-        ''tenant'', (select t.slug from public.tenants t where t.id = d.tenant_id)) order by %s)
-      from page g join public.webhook_deliveries d on d.id = g.id', v_order),
     'json_build_object(''at'', created_at, ''id'', id)',
     case when v_all - v_walk = '{}' then p_limit else app.walk_window() end, p_limit);
+  return json_build_object('rows', app.delivery_rows(v_page.ids), 'searched_to', v_page.searched_to);
 end $$;
 comment on function public.ops_deliveries(jsonb, jsonb, integer) is
   'Lists webhook deliveries for operators, newest first, those after p_after {at, id}. p_filter: one of tenant, '

@@ -126,7 +126,7 @@ comment on column public.tenant_apps.next_create_at is
   'GCRA: the theoretical arrival time of the next create; every orchestrator draws from this row.';
 comment on column public.tenant_apps.next_list_at is
   'GCRA of list requests, which Fly limits per app too: every orchestrator draws from this row.';
-create index tenant_apps_tenant on public.tenant_apps (tenant_id) where status = 'ready';
+create index tenant_apps_tenant on public.tenant_apps (tenant_id);
 create trigger touch before update on public.tenant_apps for each row execute function app.touch();
 
 -- Unlogged, to save writes to the log. After a crash of the database every limit starts again, which does no harm.
