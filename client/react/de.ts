@@ -224,7 +224,8 @@ export const de: Messages = {
     ended_by_platform: 'Der Veranstalter hat das Gespräch beendet. Bitte fragen Sie dort, wie es weitergeht.',
     token_refused: 'Dieser Link gilt nicht mehr. Bitte lassen Sie sich einen neuen schicken.',
     unknown_session: 'Dieses Gespräch gibt es nicht. Bitte prüfen Sie Ihren Link.',
-    already_ended: 'Es endete, während diese Seite keine Verbindung hatte.',
+    already_ended:
+      'Es endete, während diese Seite keine Verbindung hatte. Bitte fragen Sie den Veranstalter, wie es weitergeht.',
     candidate_left: 'Die Verbindung war zu lange weg. Bitte fragen Sie den Veranstalter, wie es weitergeht.',
     candidate_never_joined: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',
     schedule_expired: 'Die Zeit für dieses Gespräch ist vorbei. Bitte lassen Sie sich einen neuen Link schicken.',

@@ -211,7 +211,7 @@ export const en: Messages = {
     ended_by_platform: 'Your organiser ended the interview. Please ask them what happens next.',
     token_refused: 'This link is not valid any more. Please ask for a new one.',
     unknown_session: 'This interview does not exist. Please check your link.',
-    already_ended: 'It ended while this page was not connected.',
+    already_ended: 'It ended while this page was not connected. Please ask your organiser what happens next.',
     candidate_left: 'The connection was lost for too long. Please ask your organiser what happens next.',
     candidate_never_joined: 'The time for this interview has passed. Please ask your organiser for a new link.',
     schedule_expired: 'The time for this interview has passed. Please ask your organiser for a new link.',
