@@ -3027,10 +3027,11 @@ comment on view app.pools is
   'being prepared, and the sessions due within the hour.';
 
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(to_jsonb(p) - 'tenant_id' order by p.region), '[]')
-  from app.pools p where p.tenant_id = p_tenant_id
-$$;
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_agg(to_jsonb(p) - 'tenant_id' order by p.region), '[]')
+  from app.pools p where p.tenant_id = p_tenant_id);
+end $$;
 comment on function public.pool_of_tenant(uuid) is
   'Returns a tenant''s pools with their policy, the standby and hot machines that are ready or being prepared, and the '
   'sessions due within the hour; called by the API.';
@@ -4546,8 +4547,9 @@ comment on function app.session_usage(uuid) is
   'Returns the usage and cost of a session''s machines. Null until the first of them has been recorded.';
 
 create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with u as (select * from public.machine_usage where tenant_id = p_tenant_id and recorded_at >= p_from
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with u as (select * from public.machine_usage where tenant_id = p_tenant_id and recorded_at >= p_from
     and recorded_at < p_until)
   select jsonb_build_object('machines', count(*), 'sessions', count(distinct session_id),
     'started_seconds', coalesce(sum(started_seconds), 0),
@@ -4565,8 +4567,8 @@ language sql stable security definer set search_path = '' as $$
         sum(standby_seconds) as standby_seconds,
         sum(cost_usd) as cost_usd, sum(standby_cost_usd) as standby_cost_usd, sum(hot_seconds) as hot_seconds,
         sum(hot_cost_usd) as hot_cost_usd from u group by 1, 2) x))
-  from u
-$$;
+  from u);
+end $$;
 comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
   'Returns the usage and cost of a tenant''s machines that were recorded in this time, in total and by region and '
   'size, with standby and hot time listed separately; called by the API.';
@@ -4985,7 +4987,7 @@ comment on function app.uuid_range(text) is
   'hexadecimal.';
 
 create function public.ops_find(p_text text) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_low uuid;
   v_high uuid;
@@ -5174,14 +5176,15 @@ comment on function public.ops_machines(jsonb, jsonb, integer) is
 grant execute on function public.ops_machines(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_machine(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select to_jsonb(v) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select to_jsonb(v) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
     'counts', m.counts,
     'events', (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'data', e.data,
         'created_at', e.created_at) order by e.id), '[]')
       from public.session_events e where e.session_id = m.session_id and e.data ->> 'machine_id' = m.id::text))
-  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id
-$$;
+  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id);
+end $$;
 comment on function public.ops_machine(uuid) is
   'Returns everything that operators see of one machine, with its events. Null if there is none.';
 grant execute on function public.ops_machine(uuid) to orchestrator;
@@ -5431,8 +5434,9 @@ comment on function public.ops_sessions(jsonb, text, jsonb, integer) is
 grant execute on function public.ops_sessions(jsonb, text, jsonb, integer) to orchestrator;
 
 create function public.ops_session(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select to_jsonb(v) || jsonb_build_object(
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select to_jsonb(v) || jsonb_build_object(
     'candidate_id', s.candidate_id,
     'external_id', (select c.external_id from public.tenant_candidates c where c.tenant_id = s.tenant_id
       and c.candidate_id = s.candidate_id),
@@ -5460,8 +5464,8 @@ language sql stable security definer set search_path = '' as $$
     'deliveries', (select coalesce(jsonb_agg(app.delivery_json(d) order by d.created_at desc, d.id), '[]') from (
       select * from public.webhook_deliveries w where w.session_id = s.id order by w.created_at desc limit 50) d),
     'usage', app.session_usage(s.id))
-  from public.interview_sessions s join app.ops_session_rows v on v.session_id = s.id where s.id = p_id
-$$;
+  from public.interview_sessions s join app.ops_session_rows v on v.session_id = s.id where s.id = p_id);
+end $$;
 comment on function public.ops_session(uuid) is
   'Returns everything that operators see of one session: its row, phases, machines, calls, counts of its transcript, '
   'evaluation, recordings, newest 50 deliveries and cost. No name and no text. Null if there is none.';
@@ -5494,14 +5498,13 @@ comment on view app.ops_tenant_rows is 'A tenant as operators see it in a list.'
 
 create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns json
 -- Each tenant of the page looks up its own rows: by their index, also while a table is small.
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
-  set enable_seqscan = off as $$
+language plpgsql stable security definer set search_path = '' set enable_seqscan = off as $$
 declare
   v_status text := p_filter ->> 'status';
 begin
   return (select coalesce(json_agg(row_to_json(x) order by x.slug), '[]') from (
     select * from app.ops_tenant_rows t
-    where (v_status is null or t.status = v_status) and (p_after is null or t.slug > p_after)
+    where (v_status is null or t.status = v_status) and t.slug > coalesce(p_after, '')
     order by t.slug limit p_limit) x);
 end $$;
 comment on function public.ops_tenants(jsonb, text, integer) is
@@ -5509,8 +5512,9 @@ comment on function public.ops_tenants(jsonb, text, integer) is
 grant execute on function public.ops_tenants(jsonb, text, integer) to orchestrator;
 
 create function public.ops_tenant(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select to_jsonb(v) || jsonb_build_object(
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select to_jsonb(v) || jsonb_build_object(
     'allowed_regions', to_jsonb(t.allowed_regions), 'max_duration_ms', t.max_duration_ms,
     'require_consent', t.require_consent, 'transcript_days', t.transcript_days, 'video_days', t.video_days,
     'audit_days', t.audit_days,
@@ -5524,8 +5528,8 @@ language sql stable security definer set search_path = '' as $$
         'failing_since', w.failing_since) order by w.created_at), '[]')
       from public.webhook_endpoints w where w.tenant_id = t.id),
     'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
-  from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id
-$$;
+  from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id);
+end $$;
 comment on function public.ops_tenant(uuid) is
   'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '
   'the cost of 30 days. Null if there is none.';
@@ -5578,11 +5582,9 @@ comment on function public.ops_regions() is
 grant execute on function public.ops_regions() to orchestrator;
 
 -- ── schemas/operators/work.sql ──
-create function app.open_work() returns table (kind text, id text, tenant_id uuid, session_id uuid, state text,
-  attempts integer, due_at timestamptz, last_error text, since timestamptz)
-language sql stable set search_path = '' as $$
-  select 'result', r.session_id::text, r.tenant_id, r.session_id, r.status, r.attempts, r.next_attempt_at,
-      coalesce(r.last_error, r.failure), r.created_at
+create view app.open_work with (security_invoker = true) as
+  select 'result' as kind, r.session_id::text as id, r.tenant_id, r.session_id, r.status as state, r.attempts,
+      r.next_attempt_at as due_at, coalesce(r.last_error, r.failure) as last_error, r.created_at as since
     from public.interview_results r where r.status in ('pending', 'running')
   union all
   select 'result', r.session_id::text, r.tenant_id, r.session_id, r.status, r.attempts, r.updated_at,
@@ -5609,14 +5611,13 @@ language sql stable set search_path = '' as $$
   select 'webhook', w.id::text, w.tenant_id, null,
       case when w.enabled then 'failing' else 'dead' end, w.failures, w.failing_since, w.disabled_reason,
       w.failing_since
-    from public.webhook_endpoints w where w.failing_since is not null
-$$;
-comment on function app.open_work() is
-  'Returns the work that is still owed for sessions and tenants, of every kind. A webhook is listed while nothing '
+    from public.webhook_endpoints w where w.failing_since is not null;
+comment on view app.open_work is
+  'The work that is still owed for sessions and tenants, of every kind. A webhook is listed while nothing '
   'reaches its endpoint.';
 
 create function public.ops_work(p_filter jsonb, p_after jsonb, p_limit integer) returns json
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_kind text := p_filter ->> 'kind';
   v_states text[] := app.texts_of(p_filter -> 'state');
@@ -5626,7 +5627,7 @@ declare
 begin
   return (select coalesce(json_agg(row_to_json(y) order by y.due_at, y.key), '[]') from (
     select x.*, t.slug as tenant from (
-      select w.*, w.kind || ' ' || w.id as key from app.open_work() w
+      select w.*, w.kind || ' ' || w.id as key from app.open_work w
       where (v_kind is null or w.kind = v_kind) and (v_states is null or w.state = any (v_states))
         and (v_tenant is null or w.tenant_id = v_tenant)
         and (v_key is null or (w.due_at, w.kind || ' ' || w.id) > (v_at, v_key))
@@ -5681,11 +5682,12 @@ comment on function public.ops_deliveries(jsonb, jsonb, integer) is
 grant execute on function public.ops_deliveries(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_delivery(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select app.delivery_json(d) || jsonb_build_object('tenant_id', d.tenant_id, 'log', d.log,
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select app.delivery_json(d) || jsonb_build_object('tenant_id', d.tenant_id, 'log', d.log,
     'erased', d.payload = '{}')
-  from public.webhook_deliveries d where d.id = p_id
-$$;
+  from public.webhook_deliveries d where d.id = p_id);
+end $$;
 comment on function public.ops_delivery(uuid) is
   'Returns a webhook delivery with the log of its attempts for operators. Null if there is none.';
 grant execute on function public.ops_delivery(uuid) to orchestrator;

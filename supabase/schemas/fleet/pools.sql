@@ -212,10 +212,11 @@ comment on view app.pools is
   'being prepared, and the sessions due within the hour.';
 
 create function public.pool_of_tenant(p_tenant_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select coalesce(jsonb_agg(to_jsonb(p) - 'tenant_id' order by p.region), '[]')
-  from app.pools p where p.tenant_id = p_tenant_id
-$$;
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select coalesce(jsonb_agg(to_jsonb(p) - 'tenant_id' order by p.region), '[]')
+  from app.pools p where p.tenant_id = p_tenant_id);
+end $$;
 comment on function public.pool_of_tenant(uuid) is
   'Returns a tenant''s pools with their policy, the standby and hot machines that are ready or being prepared, and the '
   'sessions due within the hour; called by the API.';

@@ -70,8 +70,9 @@ comment on function app.session_usage(uuid) is
   'Returns the usage and cost of a session''s machines. Null until the first of them has been recorded.';
 
 create function public.tenant_usage(p_tenant_id uuid, p_from timestamptz, p_until timestamptz) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  with u as (select * from public.machine_usage where tenant_id = p_tenant_id and recorded_at >= p_from
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (with u as (select * from public.machine_usage where tenant_id = p_tenant_id and recorded_at >= p_from
     and recorded_at < p_until)
   select jsonb_build_object('machines', count(*), 'sessions', count(distinct session_id),
     'started_seconds', coalesce(sum(started_seconds), 0),
@@ -89,8 +90,8 @@ language sql stable security definer set search_path = '' as $$
         sum(standby_seconds) as standby_seconds,
         sum(cost_usd) as cost_usd, sum(standby_cost_usd) as standby_cost_usd, sum(hot_seconds) as hot_seconds,
         sum(hot_cost_usd) as hot_cost_usd from u group by 1, 2) x))
-  from u
-$$;
+  from u);
+end $$;
 comment on function public.tenant_usage(uuid, timestamptz, timestamptz) is
   'Returns the usage and cost of a tenant''s machines that were recorded in this time, in total and by region and '
   'size, with standby and hot time listed separately; called by the API.';

@@ -17,7 +17,7 @@ comment on function app.uuid_range(text) is
   'hexadecimal.';
 
 create function public.ops_find(p_text text) returns jsonb
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_low uuid;
   v_high uuid;

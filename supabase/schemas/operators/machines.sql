@@ -75,14 +75,15 @@ comment on function public.ops_machines(jsonb, jsonb, integer) is
 grant execute on function public.ops_machines(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_machine(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select to_jsonb(v) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select to_jsonb(v) || jsonb_build_object('taken_by', m.taken_by, 'taken_until', m.taken_until,
     'counts', m.counts,
     'events', (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'data', e.data,
         'created_at', e.created_at) order by e.id), '[]')
       from public.session_events e where e.session_id = m.session_id and e.data ->> 'machine_id' = m.id::text))
-  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id
-$$;
+  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id);
+end $$;
 comment on function public.ops_machine(uuid) is
   'Returns everything that operators see of one machine, with its events. Null if there is none.';
 grant execute on function public.ops_machine(uuid) to orchestrator;

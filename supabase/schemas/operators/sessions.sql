@@ -140,8 +140,9 @@ comment on function public.ops_sessions(jsonb, text, jsonb, integer) is
 grant execute on function public.ops_sessions(jsonb, text, jsonb, integer) to orchestrator;
 
 create function public.ops_session(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select to_jsonb(v) || jsonb_build_object(
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select to_jsonb(v) || jsonb_build_object(
     'candidate_id', s.candidate_id,
     'external_id', (select c.external_id from public.tenant_candidates c where c.tenant_id = s.tenant_id
       and c.candidate_id = s.candidate_id),
@@ -169,8 +170,8 @@ language sql stable security definer set search_path = '' as $$
     'deliveries', (select coalesce(jsonb_agg(app.delivery_json(d) order by d.created_at desc, d.id), '[]') from (
       select * from public.webhook_deliveries w where w.session_id = s.id order by w.created_at desc limit 50) d),
     'usage', app.session_usage(s.id))
-  from public.interview_sessions s join app.ops_session_rows v on v.session_id = s.id where s.id = p_id
-$$;
+  from public.interview_sessions s join app.ops_session_rows v on v.session_id = s.id where s.id = p_id);
+end $$;
 comment on function public.ops_session(uuid) is
   'Returns everything that operators see of one session: its row, phases, machines, calls, counts of its transcript, '
   'evaluation, recordings, newest 50 deliveries and cost. No name and no text. Null if there is none.';

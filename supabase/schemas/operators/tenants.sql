@@ -24,14 +24,13 @@ comment on view app.ops_tenant_rows is 'A tenant as operators see it in a list.'
 
 create function public.ops_tenants(p_filter jsonb, p_after text, p_limit integer) returns json
 -- Each tenant of the page looks up its own rows: by their index, also while a table is small.
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan'
-  set enable_seqscan = off as $$
+language plpgsql stable security definer set search_path = '' set enable_seqscan = off as $$
 declare
   v_status text := p_filter ->> 'status';
 begin
   return (select coalesce(json_agg(row_to_json(x) order by x.slug), '[]') from (
     select * from app.ops_tenant_rows t
-    where (v_status is null or t.status = v_status) and (p_after is null or t.slug > p_after)
+    where (v_status is null or t.status = v_status) and t.slug > coalesce(p_after, '')
     order by t.slug limit p_limit) x);
 end $$;
 comment on function public.ops_tenants(jsonb, text, integer) is
@@ -39,8 +38,9 @@ comment on function public.ops_tenants(jsonb, text, integer) is
 grant execute on function public.ops_tenants(jsonb, text, integer) to orchestrator;
 
 create function public.ops_tenant(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select to_jsonb(v) || jsonb_build_object(
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select to_jsonb(v) || jsonb_build_object(
     'allowed_regions', to_jsonb(t.allowed_regions), 'max_duration_ms', t.max_duration_ms,
     'require_consent', t.require_consent, 'transcript_days', t.transcript_days, 'video_days', t.video_days,
     'audit_days', t.audit_days,
@@ -54,8 +54,8 @@ language sql stable security definer set search_path = '' as $$
         'failing_since', w.failing_since) order by w.created_at), '[]')
       from public.webhook_endpoints w where w.tenant_id = t.id),
     'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
-  from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id
-$$;
+  from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id);
+end $$;
 comment on function public.ops_tenant(uuid) is
   'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '
   'the cost of 30 days. Null if there is none.';

@@ -1,8 +1,6 @@
-create function app.open_work() returns table (kind text, id text, tenant_id uuid, session_id uuid, state text,
-  attempts integer, due_at timestamptz, last_error text, since timestamptz)
-language sql stable set search_path = '' as $$
-  select 'result', r.session_id::text, r.tenant_id, r.session_id, r.status, r.attempts, r.next_attempt_at,
-      coalesce(r.last_error, r.failure), r.created_at
+create view app.open_work with (security_invoker = true) as
+  select 'result' as kind, r.session_id::text as id, r.tenant_id, r.session_id, r.status as state, r.attempts,
+      r.next_attempt_at as due_at, coalesce(r.last_error, r.failure) as last_error, r.created_at as since
     from public.interview_results r where r.status in ('pending', 'running')
   union all
   select 'result', r.session_id::text, r.tenant_id, r.session_id, r.status, r.attempts, r.updated_at,
@@ -29,14 +27,13 @@ language sql stable set search_path = '' as $$
   select 'webhook', w.id::text, w.tenant_id, null,
       case when w.enabled then 'failing' else 'dead' end, w.failures, w.failing_since, w.disabled_reason,
       w.failing_since
-    from public.webhook_endpoints w where w.failing_since is not null
-$$;
-comment on function app.open_work() is
-  'Returns the work that is still owed for sessions and tenants, of every kind. A webhook is listed while nothing '
+    from public.webhook_endpoints w where w.failing_since is not null;
+comment on view app.open_work is
+  'The work that is still owed for sessions and tenants, of every kind. A webhook is listed while nothing '
   'reaches its endpoint.';
 
 create function public.ops_work(p_filter jsonb, p_after jsonb, p_limit integer) returns json
-language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_custom_plan' as $$
+language plpgsql stable security definer set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
 declare
   v_kind text := p_filter ->> 'kind';
   v_states text[] := app.texts_of(p_filter -> 'state');
@@ -46,7 +43,7 @@ declare
 begin
   return (select coalesce(json_agg(row_to_json(y) order by y.due_at, y.key), '[]') from (
     select x.*, t.slug as tenant from (
-      select w.*, w.kind || ' ' || w.id as key from app.open_work() w
+      select w.*, w.kind || ' ' || w.id as key from app.open_work w
       where (v_kind is null or w.kind = v_kind) and (v_states is null or w.state = any (v_states))
         and (v_tenant is null or w.tenant_id = v_tenant)
         and (v_key is null or (w.due_at, w.kind || ' ' || w.id) > (v_at, v_key))
@@ -101,11 +98,12 @@ comment on function public.ops_deliveries(jsonb, jsonb, integer) is
 grant execute on function public.ops_deliveries(jsonb, jsonb, integer) to orchestrator;
 
 create function public.ops_delivery(p_id uuid) returns jsonb
-language sql stable security definer set search_path = '' as $$
-  select app.delivery_json(d) || jsonb_build_object('tenant_id', d.tenant_id, 'log', d.log,
+language plpgsql stable security definer set search_path = '' as $$
+begin
+  return (select app.delivery_json(d) || jsonb_build_object('tenant_id', d.tenant_id, 'log', d.log,
     'erased', d.payload = '{}')
-  from public.webhook_deliveries d where d.id = p_id
-$$;
+  from public.webhook_deliveries d where d.id = p_id);
+end $$;
 comment on function public.ops_delivery(uuid) is
   'Returns a webhook delivery with the log of its attempts for operators. Null if there is none.';
 grant execute on function public.ops_delivery(uuid) to orchestrator;
