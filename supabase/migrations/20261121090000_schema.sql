@@ -5107,12 +5107,13 @@ create view app.ops_machine_rows with (security_invoker = true) as
     m.created_at, m.started_at, m.assigned_at, m.booted_at, m.claimed_at, m.draining_at, m.destroying_at,
     m.destroyed_at, m.last_heartbeat_at, m.lease_expires_at, m.hard_deadline_at, m.first_absent_at, m.host_bad_since,
     m.unreachable_since, m.rss_bytes, m.unsaved_entries,
-    (select json_build_object('session_id', s.id, 'status', s.status, 'presence', s.presence,
-        'served_by_this', s.machine_id is not distinct from m.id)
-      from public.interview_sessions s where s.id = m.session_id) as session,
-    (select u.cost_usd + u.standby_cost_usd + u.hot_cost_usd from public.machine_usage u
-      where u.machine_id = m.id) as cost_usd
-  from public.machines m join public.tenants t on t.id = m.tenant_id;
+    case when s.id is not null then row_to_json(x) end as session,
+    u.cost_usd + u.standby_cost_usd + u.hot_cost_usd as cost_usd
+  from public.machines m join public.tenants t on t.id = m.tenant_id
+    left join public.interview_sessions s on s.id = m.session_id
+    left join public.machine_usage u on u.machine_id = m.id
+    cross join lateral (select s.id as session_id, s.status, s.presence,
+      s.machine_id is not distinct from m.id as served_by_this) x;
 comment on view app.ops_machine_rows is 'A machine as operators see it.';
 
 create function app.machine_rows(p_ids uuid[]) returns json
@@ -5298,12 +5299,13 @@ create view app.ops_session_rows with (security_invoker = true) as
     coalesce(s.region, s.regions[1]) as region, s.epoch, s.machine_id, s.fly_machine_id, s.simulated, s.created_at,
     s.scheduled_at, s.ready_at, s.started_at, s.completed_at, s.end_requested_at,
     p.path, coalesce(p.attempts, 0) as attempts, p.start_ms, p.voice_ms,
-    (select r.status from public.interview_results r where r.session_id = s.id) as result,
+    r.status as result,
     (select sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd) from public.machine_usage u
       where u.session_id = s.id) as cost_usd,
     case when p.due_at is not null then row_to_json(x) end as phases
   from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
     left join public.session_phases p on p.session_id = s.id
+    left join public.interview_results r on r.session_id = s.id
     -- What the API explains a start from: every further column is written 100 times a page.
     cross join lateral (select p.path, p.attempts, p.earlier, p.wanted_region, p.region, p.standby_kept, p.slot_place,
       p.slot_count, p.fly_request_id, p.due_at, p.begun_at, p.reserved_at, p.slot_at, p.asked_at, p.answered_at,

@@ -4,12 +4,13 @@ create view app.ops_session_rows with (security_invoker = true) as
     coalesce(s.region, s.regions[1]) as region, s.epoch, s.machine_id, s.fly_machine_id, s.simulated, s.created_at,
     s.scheduled_at, s.ready_at, s.started_at, s.completed_at, s.end_requested_at,
     p.path, coalesce(p.attempts, 0) as attempts, p.start_ms, p.voice_ms,
-    (select r.status from public.interview_results r where r.session_id = s.id) as result,
+    r.status as result,
     (select sum(u.cost_usd + u.standby_cost_usd + u.hot_cost_usd) from public.machine_usage u
       where u.session_id = s.id) as cost_usd,
     case when p.due_at is not null then row_to_json(x) end as phases
   from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
     left join public.session_phases p on p.session_id = s.id
+    left join public.interview_results r on r.session_id = s.id
     -- What the API explains a start from: every further column is written 100 times a page.
     cross join lateral (select p.path, p.attempts, p.earlier, p.wanted_region, p.region, p.standby_kept, p.slot_place,
       p.slot_count, p.fly_request_id, p.due_at, p.begun_at, p.reserved_at, p.slot_at, p.asked_at, p.answered_at,
