@@ -3,7 +3,7 @@ import { startBudgetsMs } from '@greenroom/shared/protocol/operators.ts';
 import pg from 'pg';
 import { type Stack, startStack } from '../stack/stack.ts';
 import { type Benchmark, type Figure, percentile } from './figures.ts';
-import { type Call, callsOf } from './fleet/calls.ts';
+import { type Call, callsOf, page } from './fleet/calls.ts';
 import { seedLive } from './fleet/live.ts';
 import { copyOf } from './growth/folder.ts';
 
@@ -11,7 +11,9 @@ import { copyOf } from './growth/folder.ts';
  * `bench fleet`: what operators read, on a database with 90 days of ended sessions and a live fleet. `--rows 1` is 1,000,000
  * sessions and 10,000,000 events; the default is a tenth. The data folder is that of `bench growth`.
  *
- * Each function is called as the API calls it, with pages of 100 rows. The plans of all its statements, nested ones too, are
+ * Each line of progress shows the p95 of a plain page, and p50 and p95 of the call.
+ *
+ * Each function is called as the API calls it, with pages of its default length. The plans of all its statements, nested ones too, are
  * read from auto_explain: none may scan a big table from end to end.
  */
 const allSessions = 1_000_000;
@@ -75,19 +77,29 @@ async function openDatabase(stack: Stack): Promise<pg.Client> {
   return db;
 }
 
+/** What the machine needs for as many rows at the same time: whole sessions in the order of an index, as JSON. */
+const plainPage: Call = {
+  ...{ name: 'plain page', kind: 'keyset', values: [] },
+  sql: `select json_agg(row_to_json(s)) from (select * from public.interview_sessions order by created_at desc, id desc limit ${page}) s`,
+};
+
 interface Measured {
   call: Call;
   p95: number;
   p50: number;
+  /** Of the plain page, measured right before. */
+  plainP95: number;
   scans: string[];
 }
 
 async function measure(db: pg.Client, big: Set<string>, call: Call): Promise<Measured> {
   const plans = await plansOf(db, call);
   if (plans.length === 0) throw new Error(`no plan of ${call.name}`);
+  const plain = await timesOf(db, plainPage);
   const took = await timesOf(db, call);
   return {
     call,
+    plainP95: percentile(plain, 95),
     p95: percentile(took, 95),
     p50: percentile(took, 50),
     scans: [...new Set(plans.flatMap((plan) => scansIn(big, plan)))],
@@ -97,15 +109,25 @@ async function measure(db: pg.Client, big: Set<string>, call: Call): Promise<Mea
 function figuresOf(measured: Measured[], sessions: number, events: number): Figure[] {
   const overview = measured.find(({ call }) => call.name === 'overview');
   const others = measured.filter(({ call }) => call.kind === 'keyset').toSorted((a, b) => b.p95 - a.p95);
-  const plain = (name: string, value: number, unit: string, target: number | null): Figure => ({
-    ...{ name, value, unit, target, baseline: null },
+  const plain = (
+    name: string,
+    value: number,
+    unit: string,
+    target: number | null,
+    baseline: number | null = null,
+  ): Figure => ({
+    ...{ name, value, unit, target, baseline },
   });
+  const plainMs = measured.map(({ plainP95 }) => plainP95);
   return [
     plain('sessions', sessions, '', null),
     plain('events', events, '', null),
     plain('lists, filters, finds and documents measured', others.length, '', null),
-    ...others.slice(0, 10).map(({ call, p95 }) => plain(`${call.name}, p95`, p95, 'ms', listMs)),
+    ...others.slice(0, 10).map(({ call, p95, plainP95 }) => plain(`${call.name}, p95`, p95, 'ms', listMs, plainP95)),
     plain('lists slower than 5 ms', others.filter(({ p95 }) => p95 > listMs).length, '', 0),
+    plain('plain page of sessions, p95: median over the run', percentile(plainMs, 50), 'ms', null),
+    plain('plain page of sessions, p95: largest of the run', Math.max(...plainMs), 'ms', null),
+    plain('lists slower than three plain pages', others.filter((m) => m.p95 > 3 * m.plainP95).length, '', null),
     plain('overview, p95', overview?.p95 ?? Number.NaN, 'ms', overviewMs),
     ...measured
       .filter(({ call }) => call.kind === 'summary' && call.name !== 'overview')
@@ -118,8 +140,9 @@ export const fleet: Benchmark = async (progress, { rows }) => {
   const sessions = Math.max(1_000, Math.round(allSessions * rows));
   const dir = await copyOf(sessions, progress);
   const stack = await startStack({ dir, orchestrators: 0 });
+  let db: pg.Client | undefined;
   try {
-    const db = await openDatabase(stack);
+    db = await openDatabase(stack);
     await seedLive(db);
     const counts = await db.query<{ events: string }>('select count(*) as events from public.session_events');
     const tables = await db.query<{ relname: string }>('select relname from pg_class where reltuples >= $1', [bigRows]);
@@ -129,11 +152,13 @@ export const fleet: Benchmark = async (progress, { rows }) => {
       const one = await measure(db, big, call);
       measured.push(one);
       const scans = one.scans.length > 0 ? `, scans ${one.scans.join(', ')}` : '';
-      progress(`${one.p50.toFixed(1).padStart(7)} ${one.p95.toFixed(1).padStart(7)} ms  ${call.name}${scans}`);
+      progress(
+        `${one.plainP95.toFixed(1).padStart(7)} ${one.p50.toFixed(1).padStart(7)} ${one.p95.toFixed(1).padStart(7)} ms  ${call.name}${scans}`,
+      );
     }
-    await db.end();
     return figuresOf(measured, sessions, Number(counts.rows[0]?.events));
   } finally {
+    await db?.end();
     await stack.stop();
     rmSync(dir, { recursive: true, force: true, maxRetries: 3 });
   }

@@ -46,7 +46,7 @@ export interface ListOf<Row> {
   nothing: string;
 }
 
-const pageRows = 100;
+const pageRows = 50;
 /** Some columns change without an event, such as when a worker was last heard. */
 const listMs = 5_000;
 const rowHeight = 41;

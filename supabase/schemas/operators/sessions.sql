@@ -11,7 +11,7 @@ create view app.ops_session_rows with (security_invoker = true) as
   from public.interview_sessions s join public.tenants t on t.id = s.tenant_id
     left join public.session_phases p on p.session_id = s.id
     left join public.interview_results r on r.session_id = s.id
-    -- What the API explains a start from: every further column is written 100 times a page.
+    -- What the API explains a start from: every further column is written once a row.
     cross join lateral (select p.path, p.attempts, p.earlier, p.wanted_region, p.region, p.standby_kept, p.slot_place,
       p.slot_count, p.fly_request_id, p.due_at, p.begun_at, p.reserved_at, p.slot_at, p.asked_at, p.answered_at,
       p.started_at, p.booted_at, p.ready_at, p.looked_at, p.joined_at, p.edge_wait_ms, p.socket_at, p.offered_at,
