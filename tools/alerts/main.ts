@@ -51,15 +51,17 @@ const shippedFiles: Check[] = [
 
 const firing = (store: MetricsStore, alerts: string[], limitMs = 240_000): Check => ({
   name: `${store.name} fires ${alerts.join(', ')}`,
-  run: () =>
-    until(
-      `${store.name} fires ${alerts.join(', ')}`,
-      async () => {
-        const states = await store.alerts();
-        return alerts.every((alert) => states.firing.includes(alert));
-      },
-      limitMs,
-    ),
+  run: async () => {
+    let states = await store.alerts();
+    const fire = async () => {
+      states = await store.alerts();
+      return alerts.every((alert) => states.firing.includes(alert));
+    };
+    await until(`${store.name} fires ${alerts.join(', ')}`, fire, limitMs).catch((error: Error) => {
+      const [firing, pending] = [states.firing, states.pending].map((names) => names.join(', ') || 'none');
+      throw new Error(`${error.message}; firing: ${firing}; pending: ${pending}`);
+    });
+  },
 });
 
 const hasScraped = (store: MetricsStore, instances: number): Check => ({
