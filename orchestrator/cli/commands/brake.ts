@@ -12,10 +12,12 @@ const columns = [
 ];
 
 export const brakeCommand: Register = (program, run) => {
-  const brake = program.command('brake').description("The reconciler's brake.");
+  const brake = program
+    .command('brake')
+    .description("The reconciler's brake: machines that it does not end until an admin agrees.");
   brake
     .command('show')
-    .description('Show which machines it holds.')
+    .description('Show which machines the brake holds.')
     .action(
       run(async (_options, console) => {
         const { data } = await fleetOf(console).get<{ data: Row[] }>('/brake');

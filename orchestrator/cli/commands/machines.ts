@@ -58,8 +58,8 @@ export const machinesCommand: Register = (program, run) => {
         shown(await fleetOf(console).get(`/machines/${segment(id)}`)),
       ),
     );
-  actOptions(machines.command('stop <id>').description('Destroy a machine. If it serves an interview, that ends.'))
-    .option('--replace', 'hand its interview over to another machine instead of ending it')
+  actOptions(machines.command('stop <id>').description('Destroy a machine. If it serves a session, the session ends.'))
+    .option('--replace', 'give its session another machine instead of ending it')
     .action(
       run(
         (

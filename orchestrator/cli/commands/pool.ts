@@ -36,7 +36,7 @@ export const poolCommand: Register = (program, run) => {
   const pool = program.command('pool').description('Machines that are prepared before a session needs them.');
   pool
     .command('ls')
-    .description('List the pools, with what each has.')
+    .description('List the pools with their ready machines.')
     .option('--tenant <tenant>', 'slug or id')
     .option('--region <code>', 'only this region')
     .action(
@@ -50,12 +50,14 @@ export const poolCommand: Register = (program, run) => {
   actOptions(
     pool
       .command('set <tenant> <region>')
-      .description('Set how many machines a tenant keeps in a region. What is not named stays.'),
+      .description(
+        'Set how many machines a tenant keeps ready in a region. Numbers that are not given stay as they are.',
+      ),
   )
-    .option('--floor <n>', 'at least so many standby machines')
-    .option('--ceiling <n>', 'at most so many')
-    .option('--hot-floor <n>', 'at least so many hot machines')
-    .option('--hot-ceiling <n>', 'at most so many')
+    .option('--floor <n>', 'keep at least this many standby machines')
+    .option('--ceiling <n>', 'keep at most this many standby machines')
+    .option('--hot-floor <n>', 'keep at least this many hot machines')
+    .option('--hot-ceiling <n>', 'keep at most this many hot machines')
     .action(
       run(
         async (

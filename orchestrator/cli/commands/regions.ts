@@ -10,8 +10,8 @@ const columns = [
   { title: 'live', of: ({ sessions }: Row) => sessions },
   { title: 'standby', of: ({ standby }: Row) => standby },
   { title: 'hot', of: ({ hot }: Row) => hot },
-  { title: 'created (1 h)', of: ({ tries_hour }: Row) => tries_hour },
-  { title: 'failed (1 h)', of: ({ failures_hour }: Row) => failures_hour },
+  { title: 'tried (1 h)', of: ({ tries_hour }: Row) => tries_hour },
+  { title: 'refused (1 h)', of: ({ failures_hour }: Row) => failures_hour },
   { title: 'create p50', of: ({ create_ms }: Row) => seconds(create_ms) },
   { title: 'why', of: ({ drain }: Row) => drain?.why },
 ];
@@ -20,14 +20,14 @@ export const regionsCommand: Register = (program, run) => {
   const regions = program.command('regions').description('Regions of Fly that are in use.');
   regions
     .command('ls')
-    .description('List the regions with their machines and failures of the last hour.')
+    .description('List the regions with their machines, and what Fly refused in the last hour.')
     .action(
       run(async (_options, console) => {
         const { data } = await fleetOf(console).get<{ data: Row[] }>('/regions');
         return listed(data, columns, console);
       }),
     );
-  actOptions(regions.command('drain <code>').description('Create no new machine there. Interviews there go on.'))
+  actOptions(regions.command('drain <code>').description('Create no new machine there. Sessions there go on.'))
     .option('--until <time>', 'open again at this time (ISO 8601)')
     .action(
       run(({ args: [code = ''], until, ...options }: { args: string[]; until?: string; why?: string }, console) =>

@@ -125,21 +125,21 @@ async function start(file: string, home: Console): Promise<Finished> {
 }
 
 function readers(sessions: Command, run: Run): void {
-  listOptions(sessions.command('ls').description('List interviews, newest first.'))
+  listOptions(sessions.command('ls').description('List sessions, newest first.'))
     .option('--live', 'only those that have not ended')
     .option('--status <status>', 'only this status; may be repeated', oneOrMore)
     .option('--reason <reason>', 'only this reason; may be repeated', oneOrMore)
     .option('--tenant <tenant>', 'slug or id')
     .option('--region <code>', 'only this region')
     .option('--path <path>', 'hot, standby or cold')
-    .option('--slow-ms <ms>', 'only those that took at least as long to be ready')
+    .option('--slow-ms <ms>', 'only those whose start took at least this long, ms')
     .option('--from <time>', 'created at or after this time (ISO 8601)')
     .option('--until <time>', 'created before this time')
     .option('--sort <order>', 'created or start (slowest first)')
     .action(run(list));
   sessions
     .command('show <id>')
-    .description('Show everything about one interview, without names and spoken text.')
+    .description('Show everything about one session, without names and spoken text.')
     .action(
       run(async ({ args: [id = ''] }: { args: string[] }, console) =>
         shown(await fleetOf(console).get(`/sessions/${segment(id)}`)),
@@ -147,25 +147,27 @@ function readers(sessions: Command, run: Run): void {
     );
   sessions
     .command('why <id>')
-    .description('Say why an interview began slowly, and who owned each second until the first words.')
+    .description('Say why a session started slowly, and who owned each second until the first words.')
     .action(run(({ args: [id = ''] }: { args: string[] }, console) => why(id, console)));
   sessions
     .command('tail <id>')
-    .description('Print the events of an interview until it has ended; with --json one line each.')
+    .description('Print the events of a session until it has ended; with --json one line each.')
     .action(
       run(({ args: [id = ''], json = false }: { args: string[]; json?: boolean }, console) => tail(id, json, console)),
     );
 }
 
 export const sessionsCommand: Register = (program, run) => {
-  const sessions = program.command('sessions').description('Interviews of all tenants.');
+  const sessions = program.command('sessions').description('Sessions (interviews) of all tenants.');
   readers(sessions, run);
   sessions
     .command('start')
     .description('Create a session with the key of a tenant (GREENROOM_API_KEY).')
     .requiredOption('--file <file>', 'the body of POST /api/sessions, JSON')
     .action(run(({ file }: { file: string }, console) => start(file, console)));
-  actOptions(sessions.command('end <id>').description('End an interview; it is cancelled, operator_stopped.')).action(
+  actOptions(
+    sessions.command('end <id>').description('End a session: its outcome is cancelled, its reason operator_stopped.'),
+  ).action(
     run(({ args: [id = ''], ...options }: { args: string[]; why?: string }, console) =>
       act(console, ['POST', `/sessions/${segment(id)}/end`, {}], options),
     ),

@@ -50,7 +50,7 @@ export const statusCommand: Register = (program, run) => {
     );
   program
     .command('whoami')
-    .description('Whose token this is, with which role.')
+    .description('Show whose token this is, and its role.')
     .action(
       run(async (_options, console) => {
         const me = await fleetOf(console).get('/me');
@@ -68,8 +68,8 @@ export const statusCommand: Register = (program, run) => {
     );
   program
     .command('cost')
-    .description('What machines cost by day and by tenant.')
-    .option('--days <n>', 'the last so many days', '7')
+    .description('Show what machines cost by day and by tenant.')
+    .option('--days <n>', 'this many days, today included', '7')
     .action(
       run(async ({ days }: { days: string }, console) => {
         const costs = await fleetOf(console).get<{ days: Row[]; tenants: Row[] }>(`/costs${queryOf({ days })}`);

@@ -60,8 +60,8 @@ export const webhooksCommand: Register = (program, run) => {
 export const workCommand: Register = (program, run) => {
   const work = program
     .command('work')
-    .description('What is still to be done: results, recordings, hang-ups, erasures, webhooks.');
-  listOptions(work.command('ls').description('List it, the longest due first.'))
+    .description('Outstanding work: results, recordings, hang-ups, erasures, webhooks.');
+  listOptions(work.command('ls').description('List outstanding work, the longest due first.'))
     .option('--kind <kind>', 'result, recording, recording_deletion, hang_up, erasure or webhook')
     .option('--state <state>', 'pending, running, failing or dead; may be repeated', oneOrMore)
     .option('--tenant <tenant>', 'slug or id')
@@ -84,7 +84,9 @@ export const workCommand: Register = (program, run) => {
       ),
     );
   actOptions(
-    work.command('retry <kind> <id>').description('Try it at once: result, recording, recording_deletion, hang_up.'),
+    work
+      .command('retry <kind> <id>')
+      .description('Try one piece of work at once: result, recording, recording_deletion or hang_up.'),
   ).action(
     run(({ args: [kind = '', id = ''], ...options }: { args: string[]; why?: string }, console) =>
       act(console, ['POST', '/retries', { kind, id }], options),

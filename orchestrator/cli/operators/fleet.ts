@@ -88,7 +88,7 @@ export async function rowsOf(
 
 /** The result of a list. */
 export function listed(rows: Row[], columns: Array<Column<Row>>, { colour = false }: Console, more = false): Finished {
-  const lines = rows.length === 0 ? ['Nothing.'] : table(columns, rows, colour);
+  const lines = rows.length === 0 ? ['None.'] : table(columns, rows, colour);
   return {
     document: { data: rows, has_more: more },
     lines: more ? [...lines, `There are more than these ${rows.length}. --all shows them.`] : lines,
@@ -116,9 +116,11 @@ interface Plan extends Row {
   usd_per_day?: number;
 }
 
+const plural = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
+
 const planLines = ({ effect, affected, undo, usd_per_day: usd }: Plan): string[] => [
   ...effect,
-  `Affected: ${affected.sessions} sessions, ${affected.candidates_live} candidates in a call, ${affected.machines} machines.`,
+  `Affects ${plural(affected.sessions, 'session')}, ${plural(affected.candidates_live, 'live candidate')} and ${plural(affected.machines, 'machine')}.`,
   ...(usd === undefined ? [] : [`Cost: ${usd >= 0 ? '+' : '−'}$${Math.abs(usd).toFixed(2)} a day.`]),
   undo === null ? 'This cannot be undone.' : `Undo: ${undo}`,
 ];

@@ -37,7 +37,7 @@ export const endSession = ({ store, stopMachines, onChange }: EndSessionDeps): A
     const machines = session.machines.filter(({ state }) => state !== 'destroyed').length;
     return {
       effect: [
-        `The session of ${session.tenant} ends as cancelled, operator_stopped. It is ${session.status} now.`,
+        `The session of ${session.tenant} ends as cancelled, operator_stopped. It is ${String(session.status).replaceAll('_', ' ')} now.`,
         effectOnCandidate(session.presence),
       ],
       affected: { sessions: 1, candidates_live: session.presence === 'present' ? 1 : 0, machines },
