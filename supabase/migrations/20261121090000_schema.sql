@@ -4786,7 +4786,9 @@ declare
   v_hot_floor integer;
   v_hot_ceiling integer;
 begin
-  select * into p from public.pool_policies where tenant_id = p_tenant_id and region = p_region for update;
+  -- The tenant's row and not the pool's: the pool may not exist yet, and put_pool_policy locks the tenant first too.
+  perform from public.tenants where id = p_tenant_id for no key update;
+  select * into p from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
   v_floor := coalesce((p_pool ->> 'floor')::integer, p.floor, 0);
   v_ceiling := coalesce((p_pool ->> 'ceiling')::integer, p.ceiling, 0);
   v_hot_floor := coalesce((p_pool ->> 'hot_floor')::integer, p.hot_floor, 0);
@@ -4946,9 +4948,10 @@ declare
   v_action text := p_filter ->> 'action';
   v_target text := p_filter ->> 'target';
   v_outcome text := p_filter ->> 'outcome';
+  v_request text := p_filter ->> 'request';
   v_newest bigint := least(p_before - 1, (select max(id) from public.audit_log));
-  v_oldest bigint := case when coalesce(v_action, v_outcome) is not null and coalesce(v_actor, v_target) is null
-    then v_newest - app.scan_window() end;
+  v_oldest bigint := case when coalesce(v_action, v_outcome) is not null
+    and coalesce(v_actor, v_target, v_request) is null then v_newest - app.scan_window() end;
   v_rows json;
   v_found bigint;
 begin
@@ -4957,14 +4960,14 @@ begin
     where a.id <= v_newest and (v_oldest is null or a.id > v_oldest)
       and (v_tenant is null or a.tenant_id = v_tenant) and (v_actor is null or a.actor = v_actor)
       and (v_action is null or a.action = v_action) and (v_target is null or a.target = v_target)
-      and (v_outcome is null or a.outcome = v_outcome)
+      and (v_outcome is null or a.outcome = v_outcome) and (v_request is null or a.request_id = v_request)
     order by a.id desc limit p_limit) x;
   return json_build_object('rows', v_rows, 'searched_to',
     case when v_oldest > 0 and v_found < p_limit then v_oldest + 1 end);
 end $$;
 comment on function public.ops_audit(jsonb, bigint, integer) is
   'Lists audit entries of all tenants for operators, newest first, those before p_before. p_filter: tenant, actor, '
-  'action, target, outcome. Returns {rows, searched_to} as ops_events does.';
+  'action, target, outcome, request. Returns {rows, searched_to} as ops_events does.';
 grant execute on function public.ops_audit(jsonb, bigint, integer) to orchestrator;
 
 -- ── schemas/operators/find.sql ──

@@ -28,7 +28,7 @@ export function Search({ dialog }: { dialog: RefObject<HTMLDialogElement | null>
     if (to === undefined) return;
     dialog.current?.close();
     setText('');
-    void navigate({ to, ...(hit.kind === 'audit' ? { search: { request: hit.id } } : {}) });
+    void navigate({ to, ...(hit.kind === 'audit' ? { search: { request: wanted } } : {}) });
   };
   const move = (by: number) => {
     const all = [...(dialog.current?.querySelectorAll<HTMLElement>('input, .hits button') ?? [])];
@@ -74,7 +74,14 @@ export function Search({ dialog }: { dialog: RefObject<HTMLDialogElement | null>
               <button type="button" disabled={targetOf(hit) === undefined} onClick={() => open(hit)}>
                 <b>{hit.kind}</b> <code>{hit.id}</code>
                 <span className="soft">
-                  {[hit.tenant, hit.label && words(hit.label), `by ${hit.by}`].filter(Boolean).join(' · ')}
+                  {[
+                    hit.tenant,
+                    hit.label && words(hit.label),
+                    `found by ${hit.by}`,
+                    targetOf(hit) === undefined && 'has no page here',
+                  ]
+                    .filter(Boolean)
+                    .join(' · ')}
                 </span>
               </button>
             </li>

@@ -209,7 +209,9 @@ declare
   v_hot_floor integer;
   v_hot_ceiling integer;
 begin
-  select * into p from public.pool_policies where tenant_id = p_tenant_id and region = p_region for update;
+  -- The tenant's row and not the pool's: the pool may not exist yet, and put_pool_policy locks the tenant first too.
+  perform from public.tenants where id = p_tenant_id for no key update;
+  select * into p from public.pool_policies where tenant_id = p_tenant_id and region = p_region;
   v_floor := coalesce((p_pool ->> 'floor')::integer, p.floor, 0);
   v_ceiling := coalesce((p_pool ->> 'ceiling')::integer, p.ceiling, 0);
   v_hot_floor := coalesce((p_pool ->> 'hot_floor')::integer, p.hot_floor, 0);

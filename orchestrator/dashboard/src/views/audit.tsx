@@ -5,7 +5,7 @@ import { Id, orDash, State, Title, When } from '../parts.tsx';
 
 const list: ListOf<OpsAuditEntry> = {
   path: 'audit',
-  nothing: 'Nobody has done anything yet.',
+  nothing: 'No act is in the audit log yet.',
   idOf: ({ id }) => String(id),
   filters: [
     { name: 'outcome', label: 'Outcome', options: auditOutcomes },
@@ -13,6 +13,7 @@ const list: ListOf<OpsAuditEntry> = {
     { name: 'action', label: 'What', placeholder: 'session.end' },
     { name: 'target', label: 'On what', placeholder: 'id' },
     { name: 'tenant', label: 'Tenant', placeholder: 'id' },
+    { name: 'request', label: 'Request', placeholder: 'id' },
   ],
   columns: [
     { name: 'Time', width: 130, of: ({ created_at }) => <When at={created_at} /> },

@@ -101,7 +101,7 @@ const eventFilters = z.strictObject({
   type: several(plainText(60)).optional(),
 });
 const auditFilters = z.strictObject({
-  ...{ tenant: uuid.optional(), actor: word, action: word, target: word },
+  ...{ tenant: uuid.optional(), actor: word, action: word, target: word, request: word },
   outcome: z.enum(auditOutcomes).optional(),
 });
 
