@@ -187,6 +187,74 @@ test('says what is wrong with an address, and that an id is unknown', async () =
   await close(page);
 });
 
+test.each([
+  ['sessions?cursor=AAAA', 'cursor'],
+  ['sessions?limit=0', 'limit'],
+  ['machines?colour=red', 'colour'],
+  ['events?session=x', 'session'],
+  ['work?kind=nonsense', 'kind'],
+  ['audit?outcome=perhaps', 'outcome'],
+  ['pools?tenant=x', 'tenant'],
+])('names what is wrong with the address /%s, and the view works again without it', async (at, named) => {
+  const page = await shown.open('viewer', `/${at}`);
+  await page.getByRole('alert').filter({ hasText: named }).waitFor();
+  expect(await page.getByRole('alert').textContent()).not.toMatch(/undefined|\[object/);
+  await page.goto(`${shown.url}/${at.split('?')[0]}`);
+  await page.locator('table, .empty').first().waitFor();
+  await close(page);
+});
+
+test('says that an id is unknown or malformed, wherever an id can stand', async () => {
+  const page = await shown.open('viewer');
+  for (const name of ['session', 'machine', 'tenant'])
+    for (const id of ['00000000-0000-4000-8000-000000000000', 'x', '%00', "'%20or%201=1"]) {
+      await page.goto(`${shown.url}/${name}s/${id}`);
+      await page.getByRole('alert').waitFor();
+      expect([name, id, await page.getByRole('alert').textContent()]).toEqual([
+        name,
+        id,
+        expect.stringMatching(/\w.*id/),
+      ]);
+    }
+  await close(page);
+});
+
+test('ends those of several sessions that have not ended meanwhile, and says of each other one when it ended', async () => {
+  const page = await shown.open('operator', '/sessions?live=true');
+  const boxes = page.getByRole('checkbox', { name: /^Select/ });
+  await boxes.first().waitFor();
+  for (const box of (await boxes.all()).slice(0, 3)) await box.check();
+  const ids = await page
+    .locator('tr:has(input:checked) [data-row-link]')
+    .evaluateAll((links) => links.map((link) => link.getAttribute('title')));
+  expect(ids.length).toBe(3);
+  await page.getByRole('button', { name: 'End', exact: true }).click();
+  await dialog(page).getByText('Affects 3 sessions').waitFor();
+  const other = {
+    method: 'POST',
+    headers: { authorization: `Bearer ${shown.tokens.operator}`, 'content-type': 'application/json' },
+  };
+  const first = await fetch(`${shown.url}/ops/api/sessions/${ids[0]}/end`, { ...other, body: '{"why":"I was first"}' });
+  expect(first.status).toBe(200);
+  await dialog(page)
+    .getByLabel(/^Why\?/)
+    .fill('A test of bulk acts');
+  const confirm = dialog(page).getByLabel(/to confirm/);
+  if ((await confirm.count()) > 0) {
+    const label =
+      (await dialog(page)
+        .getByText(/^Type \d+ to confirm/)
+        .textContent()) ?? '';
+    await confirm.fill(/\d+/.exec(label)?.[0] ?? '');
+  }
+  await dialog(page).getByRole('button', { name: 'End' }).click();
+  await dialog(page).getByText('Done: end, 2 of 3.').waitFor();
+  await dialog(page)
+    .getByText(new RegExp(`session ${ids[0]?.slice(0, 8)}: Already ended at`))
+    .waitFor();
+  await close(page);
+});
+
 const views: Record<string, () => string> = {
   overview: () => '',
   sessions: () => 'sessions',

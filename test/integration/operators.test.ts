@@ -103,6 +103,20 @@ describe('what operators read', () => {
     }
   });
 
+  const lists = ['sessions?', 'machines?', 'events?', 'audit?', 'tenants?', 'work?', 'deliveries?session='];
+
+  test.each(lists)('a cursor of /%s that was made up, cut or taken from another list is refused', async (list) => {
+    const id = await newSession();
+    const { json } = await ask(list === 'events?' ? '/sessions?limit=1' : '/events?limit=1');
+    const foreign = String(json.next_cursor);
+    expect(foreign.length).toBeGreaterThan(20);
+    const path = list.endsWith('=') ? `/${list}${id}` : `/${list}limit=1`;
+    for (const bad of ['AAAA', '%00', '', foreign, foreign.slice(0, -2), `${foreign}x`, 'a'.repeat(3_000)]) {
+      const refused = await ask(`${path}&cursor=${bad}`);
+      expect([bad, refused.status, refused.json.code]).toEqual([bad, 400, 'invalid_cursor']);
+    }
+  });
+
   test.each([
     ['/sessions?colour=red', 422, 'colour'],
     ['/sessions?status=asleep', 422, 'status.0'],
@@ -111,6 +125,18 @@ describe('what operators read', () => {
     ['/deliveries', 422, 'tenant'],
     ['/costs?days=0', 422, 'days'],
     ['/find', 422, 'q'],
+    ['/find?q=%00', 422, 'q'],
+    ['/pools?tenant=x', 422, 'tenant'],
+    ['/forecast?minutes=1e9', 422, 'minutes'],
+    ['/machines?alive=maybe', 422, 'alive'],
+    ['/events?session=x', 422, 'session'],
+    ['/events?type=%00', 422, 'type'],
+    ['/audit?outcome=perhaps', 422, 'outcome'],
+    ['/audit?target=%00', 422, 'target'],
+    ['/work?kind=nonsense', 422, 'kind'],
+    ['/sessions?from=yesterday', 422, 'from'],
+    ['/sessions?slow_ms=1e99', 422, 'slow_ms'],
+    ['/sessions?limit=1&limit=2', 422, 'limit'],
   ])('%s is answered with %i, which names %s', async (path, status, field) => {
     const answer = await ask(path);
     expect(answer.status).toBe(status);
@@ -150,6 +176,95 @@ describe('acts', () => {
     expect((await ask(`/audit?target=${id}`)).json.data).toMatchObject([
       { action: 'session.end', actor: 'operator:operator-kim', details: { why, before: { status: 'provisioning' } } },
     ]);
+  });
+
+  test('an act on what has ended says when it ended, as a dry run too, and is not audited', async () => {
+    const id = await newSession();
+    const machine = (await ask(`/sessions/${id}`)).json.machines[0].machine_id;
+    await world.send(`/api/sessions/${id}`, { method: 'DELETE', as: tenant.apiKey });
+    for (const query of ['', '?dry_run=true'])
+      expect(await end(id, {}, query)).toMatchObject({
+        status: 409,
+        json: { code: 'conflict', already: true, detail: expect.stringMatching(/^Already ended at [\d:]+ UTC\. /) },
+      });
+    for (const body of [{ why }, { why, replace: true }]) {
+      const stop = await ask(`/machines/${machine}/stop`, { as: 'operator', method: 'POST', body });
+      expect([body, stop.status]).toEqual([body, 409]);
+    }
+    const { json } = await ask(`/audit?target=${id}`);
+    expect(json.data.filter(({ actor }: { actor: string }) => actor.startsWith('operator:'))).toEqual([]);
+  });
+
+  test('two operators who change one thing at once: one does it, the other learns that it is done', async () => {
+    const id = await newSession();
+    const machine = (await ask(`/sessions/${id}`)).json.machines[0].machine_id;
+    const acts: Array<[method: string, path: string, body: object]> = [
+      ['PUT', '/regions/syd', { state: 'drained' }],
+      ['PUT', '/regions/syd', { state: 'open' }],
+      ['PUT', `/pools/${tenant.id}/ams`, { ceiling: 1 }],
+      ['POST', `/machines/${machine}/stop`, {}],
+    ];
+    await world.db.query('update public.tenants set max_standby = 50 where id = $1', [tenant.id]);
+    for (const [method, path, body] of acts) {
+      const act = (as: keyof typeof tokens) => ask(path, { as, method, body: { why, ...body } });
+      const answers = await Promise.all([act('operator'), act('admin'), act('operator')]);
+      expect([path, answers.map(({ status }) => status).toSorted()]).toEqual([path, [200, 409, 409]]);
+      for (const { status, json } of answers) if (status === 409) expect([path, json.already]).toEqual([path, true]);
+    }
+    await world.db.query('delete from public.pool_policies where tenant_id = $1', [tenant.id]);
+  });
+
+  test('two operators who set different numbers of one pool at once both succeed, also if it is new', async () => {
+    await world.db.query('update public.tenants set max_standby = 50 where id = $1', [tenant.id]);
+    const put = (body: object) =>
+      ask(`/pools/${tenant.id}/cdg`, { as: 'operator', method: 'PUT', body: { why, ...body } });
+    for (const ceiling of [5, 6]) {
+      const bodies = [{ ceiling }, { hot_ceiling: ceiling }, { hot_floor: 0, floor: 0, hot_ceiling: ceiling }];
+      const answers = await Promise.all(bodies.map(put));
+      expect(answers.filter(({ status, json }) => status !== 200 && json.already !== true)).toEqual([]);
+      const { json } = await ask(`/pools?tenant=${tenant.id}&region=cdg`);
+      expect(json.data).toMatchObject([{ floor: 0, ceiling, hot: { floor: 0, ceiling } }]);
+    }
+    await world.db.query('delete from public.pool_policies where tenant_id = $1', [tenant.id]);
+  });
+
+  test('an act on an unknown or malformed id is 404, and one with a malformed body is refused in words, never with 500', async () => {
+    const [id, unknown] = [await newSession(), randomUUID()];
+    const acts: Array<[method: string, path: string]> = [
+      ['POST', '/sessions/{}/end'],
+      ['POST', '/machines/{}/stop'],
+      ['PUT', '/pools/{}/fra'],
+      ['POST', '/deliveries/{}/replay'],
+    ];
+    const bodyOf = (path: string) => (path.startsWith('/pools') ? { why, floor: 0 } : { why });
+    for (const [method, path] of acts)
+      for (const bad of [unknown, 'x', '%00', "'%20or%201=1", '..%2f..'])
+        for (const query of ['', '?dry_run=true']) {
+          const at = `${path.replace('{}', bad)}${query}`;
+          const { status, json } = await ask(at, { as: 'admin', method, body: bodyOf(path) });
+          expect([at, status, typeof json.detail]).toEqual([at, 404, 'string']);
+        }
+    const malformed = ['{', '[]', 'null', '"x"', '{"why":5}', '{"why":"ab"}', '{"why":"a\\u0000bc"}'];
+    for (const [method, path] of [...acts, ['PUT', '/regions/fra'], ['POST', '/retries'], ['POST', '/brake/release']])
+      for (const body of [...malformed, `{"why":"${'x'.repeat(300)}"}`, '{"why":"a test","more":{"deep":[1]}}']) {
+        const answer = await fetch(`${url}${String(path).replace('{}', id)}`, {
+          ...{ method: method as string, body },
+          headers: { authorization: `Bearer ${tokens.admin}`, 'content-type': 'application/json' },
+        });
+        const seen = [path, body, answer.status];
+        expect([400, 422], JSON.stringify(seen)).toContain(answer.status);
+        expect(((await answer.json()) as { title: string }).title.length).toBeGreaterThan(0);
+      }
+    expect((await ask(`/pools/${tenant.id}/xyz`, { as: 'admin', method: 'PUT', body: { why, floor: 0 } })).status).toBe(
+      404,
+    );
+  });
+
+  test('an act is found by the id of its request', async () => {
+    const request = (await end(await newSession())).headers.get('x-request-id');
+    expect((await ask(`/find?q=${request}`)).json.data).toMatchObject([{ kind: 'audit', label: 'session.end' }]);
+    const { json } = await ask(`/audit?request=${request}`);
+    expect(json).toMatchObject({ data: [{ action: 'session.end', request_id: request }], has_more: false });
   });
 
   test('an act is refused to a viewer, without a reason, with an unknown field and for an unknown id', async () => {
@@ -351,7 +466,20 @@ describe('credentials', () => {
     expect((await ask(`/sessions/${id}/end`, { ...act, headers: { cookie } })).status).toBe(403);
     const headers = { cookie, 'greenroom-dashboard': '1' };
     expect((await ask(`/sessions/${id}/end`, { ...act, headers })).status).toBe(200);
-    expect((await ask('/me', { headers: { cookie: `${cookie}x` } })).status).toBe(401);
+    // The page shows these sentences.
+    const refused = async (given: Record<string, string>) => {
+      const { status, json } = await ask('/me', { headers: { 'greenroom-dashboard': '1', ...given } });
+      return [status, json.detail];
+    };
+    expect(await refused({ cookie: `${cookie}x` })).toEqual([401, 'This sign-in is not valid here. Sign in again.']);
+    expect(await refused({ cookie: 'other=1' })).toEqual([401, 'You are not signed in.']);
+    const { operators } = world.deps.config.access;
+    const own = operators.find(({ name }) => name === 'operator-kim') as (typeof operators)[number];
+    const { hash } = own;
+    own.hash = Buffer.alloc(hash.length);
+    const removed = await refused({ cookie });
+    own.hash = hash;
+    expect(removed).toEqual([401, 'Your operator token was removed. Ask an admin for another one.']);
   });
 
   test('the public address serves no operators’ API, and only an admin changes tenants there', async () => {

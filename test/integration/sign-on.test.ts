@@ -67,7 +67,10 @@ function newBrowser() {
   const signIn = () => follow(`${url}/ops/api/sign-in/oidc`);
   const me = async () => {
     const answer = await open(`${url}/ops/api/me`);
-    return { status: answer.status, json: (await answer.json()) as { name: string; role: string; code: string } };
+    return {
+      status: answer.status,
+      json: (await answer.json()) as Record<'name' | 'role' | 'code' | 'detail', string>,
+    };
   };
   return { cookies, open, follow, signIn, me };
 }
@@ -139,6 +142,7 @@ test('a sign-in ends with its access token', async () => {
   expect(await browser.signIn()).toBe('/');
   expect((await browser.me()).status).toBe(200);
   await expect.poll(async () => (await browser.me()).status).toBe(401);
+  expect((await browser.me()).json.detail).toBe('Your sign-in has expired. Sign in again.');
 });
 
 test('an operator whose group is removed is signed out, and an open stream ends', async () => {
@@ -149,6 +153,7 @@ test('an operator whose group is removed is signed out, and an open stream ends'
   provider.groups = [];
   await expect.poll(async () => (await browser.me()).status).toBe(401);
   expect(await read).toContain('"why":"signed_out"');
+  expect((await browser.me()).json.detail).toContain('Your organisation no longer gives you a role here.');
 });
 
 test('an operator who is moved to another group gets its role without a new sign-in', async () => {
