@@ -1,5 +1,5 @@
 import type { Page } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { type DashboardWorld, startDashboard } from '../support/dashboard.ts';
 import { withAxe, wrongLooks } from '../support/gallery.ts';
 
@@ -19,6 +19,72 @@ const newSession = async (): Promise<string> => {
   expect(made.status).toBe(201);
   return made.json.session_id;
 };
+
+type Row = Record<string, unknown>;
+interface Burst {
+  /** `redrawnAt`: when the document has changed, ms. `commits`: of React, also those that changed nothing. */
+  burst: { redrawnAt: number[]; commits: number; sent: number };
+}
+/**
+ * Runs in the page: replaces the stream by one with 1,500 messages a second, and notes when the page is redrawn. Only the stream
+ * can redraw it: what is read again meanwhile is not answered.
+ */
+function burst(rows: Row[]): void {
+  const noted: Burst['burst'] = { redrawnAt: [], commits: 0, sent: 0 };
+  Object.assign(window, {
+    burst: noted,
+    __REACT_DEVTOOLS_GLOBAL_HOOK__: {
+      ...{ supportsFiber: true, inject: () => 1, onCommitFiberUnmount: () => undefined, checkDCE: () => undefined },
+      onCommitFiberRoot: () => {
+        if (noted.sent > 0) noted.commits += 1;
+      },
+    },
+  });
+  // All changes of one commit are one redraw, and so are those before the next picture.
+  const isNew = () => performance.now() - (noted.redrawnAt.at(-1) ?? Number.NEGATIVE_INFINITY) > 16;
+  new MutationObserver(() => noted.sent > 0 && isNew() && noted.redrawnAt.push(performance.now())).observe(document, {
+    ...{ subtree: true, childList: true, characterData: true, attributes: true },
+  });
+  const ask = window.fetch;
+  window.fetch = async (input, init) => {
+    if (!String(input).includes('/stream')) return noted.sent > 0 ? new Promise(() => undefined) : ask(input, init);
+    const text = (name: string, data: object) => `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+    const overview = await (await ask('/ops/api/overview')).json();
+    const list = await (await ask('/ops/api/sessions?limit=50')).json();
+    const body = new ReadableStream<Uint8Array>({
+      start: (stream) => {
+        const send = (chunk: string) => stream.enqueue(new TextEncoder().encode(chunk));
+        send(text('hello', {}));
+        setInterval(() => {
+          for (let n = 0; n < 5; n += 1) {
+            noted.sent += 1;
+            const at = { created_at: new Date().toISOString() };
+            const row = rows[noted.sent % rows.length] as Row;
+            send(
+              text('event', {
+                ...at,
+                id: 1e9 + noted.sent,
+                type: 'session.ready',
+                data: {},
+                session_id: row.id,
+                tenant_id: row.tenant_id,
+                tenant: 'acme',
+              }),
+            );
+            send(text('overview', { ...overview, present: noted.sent }));
+            const changed = {
+              ...list.data[noted.sent % list.data.length],
+              cost_usd: noted.sent,
+              reason: `reason_${noted.sent}`,
+            };
+            send(text('changed', { sessions: [changed], machines: [] }));
+          }
+        }, 10);
+      },
+    });
+    return new Response(body, { headers: { 'content-type': 'text/event-stream' } });
+  };
+}
 
 describe('the dashboard', () => {
   test('leads to the reason of a slow start with three clicks', async () => {
@@ -85,6 +151,82 @@ describe('the dashboard', () => {
     await close(page);
   });
 
+  test('says why it shows nothing any more when the role is taken away, and asks for nothing until somebody signs in', async () => {
+    const page = await shown.open('admin');
+    const failed: number[] = [];
+    page.on('response', (answer) => answer.status() >= 500 && failed.push(answer.status()));
+    await withAxe(page);
+    await page.clock.install();
+    await page.goto(`${shown.url}/sessions/${shown.fleet.live}`);
+    await page.getByRole('button', { name: /^Read the transcript/ }).click();
+    await page.getByText('No entry is stored.').waitFor();
+    await isLive(page);
+    const giveBack = shown.setRole('admin', 'none');
+    onTestFinished(giveBack);
+    await page.getByText('Your operator token was removed. Ask an admin for another one.').waitFor();
+    expect(await page.locator('.panel, .top, [data-row-link]').count()).toBe(0);
+    await expect.poll(() => shown.world.deps.operatorApi.feed.watchers).toBe(0);
+    expect(await wrongLooks(page, 'dashboard role taken away')).toEqual([]);
+    const asked: string[] = [];
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname));
+    await page.clock.runFor(120_000);
+    expect(asked).toEqual([]);
+    await page.reload();
+    await page.getByText('Your operator token was removed. Ask an admin for another one.').waitFor();
+    giveBack();
+
+    // The next person on this page has a lower role, and sees nothing that the one before was shown.
+    await page.getByLabel('Operator’s token').fill(shown.tokens.viewer);
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    const read = page.getByRole('button', { name: /^Read the transcript/ });
+    await read.waitFor();
+    expect([await read.isDisabled(), new URL(page.url()).pathname]).toEqual([true, `/sessions/${shown.fleet.live}`]);
+    expect(failed).toEqual([]);
+    await close(page);
+  });
+
+  test('says that the role is lower now, takes back what it may not show, and refuses acts at once, in an open dialog too', async () => {
+    const page = await shown.open('admin', `/sessions/${shown.fleet.live}`);
+    const failed: number[] = [];
+    page.on('response', (answer) => answer.status() >= 400 && failed.push(answer.status()));
+    await withAxe(page);
+    await page.reload();
+    await page.getByRole('button', { name: /^Read the transcript/ }).click();
+    await page.getByText('No entry is stored.').waitFor();
+    const send = page.getByRole('button', { name: 'End', exact: true }).first();
+    await send.click();
+    await dialog(page).getByText('Affects').waitFor();
+    await isLive(page);
+    onTestFinished(shown.setRole('admin', 'viewer'));
+    await page
+      .getByText('Your role was changed from admin to viewer. Acts that need a higher role are disabled.')
+      .waitFor();
+    await dialog(page).getByText('This needs the role operator; yours is viewer.').waitFor();
+    expect(await dialog(page).getByRole('button', { name: 'End' }).isDisabled()).toBe(true);
+    expect(await wrongLooks(page, 'dashboard role lowered in a dialog')).toEqual([]);
+    await dialog(page).getByRole('button', { name: 'Cancel' }).click();
+    expect([await send.isDisabled(), await page.getByText('No entry is stored.').count()]).toEqual([true, 0]);
+    await isLive(page);
+    expect(await wrongLooks(page, 'dashboard role lowered')).toEqual([]);
+    expect(failed).toEqual([]);
+    await close(page);
+  });
+
+  test('refuses an act with the reason when the role became lower while the page was paused', async () => {
+    const page = await shown.open('operator', `/machines/${shown.fleet.machine}`);
+    await isLive(page);
+    await page.getByRole('button', { name: /pause updates/ }).click();
+    await page.getByText('Paused').waitFor();
+    onTestFinished(shown.setRole('operator', 'viewer'));
+    await page.getByRole('button', { name: 'Stop', exact: true }).click();
+    await dialog(page).getByText('This needs the role operator; yours is viewer.').waitFor();
+    expect(await dialog(page).getByRole('button').allTextContents()).toEqual(['Cancel']);
+    await dialog(page).getByRole('button', { name: 'Cancel' }).click();
+    await page.getByText('Your role was changed from operator to viewer.').waitFor();
+    expect(await page.getByRole('button', { name: 'Stop', exact: true }).isDisabled()).toBe(true);
+    await close(page);
+  });
+
   test('finds anything by any of its ids, with the keyboard alone', async () => {
     const page = await shown.open('viewer');
     await page.keyboard.press('Control+k');
@@ -92,6 +234,16 @@ describe('the dashboard', () => {
     await dialog(page).getByText('1 found.').waitFor();
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: `Machine ${shown.fleet.machine.slice(0, 8)}` }).waitFor();
+    // The id of a request leads to the act in the audit log that it carried out.
+    const own = { authorization: `Bearer ${shown.tokens.operator}`, 'content-type': 'application/json' };
+    const act = { method: 'PUT', headers: own, body: '{"state":"drained","why":"A test of jumping"}' };
+    const request = (await fetch(`${shown.url}/ops/api/regions/jnb`, act)).headers.get('x-request-id');
+    await page.keyboard.press('Control+k');
+    await page.keyboard.type(String(request));
+    await dialog(page).getByText('1 found.').waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('row').filter({ hasText: 'A test of jumping' }).waitFor();
+    expect(await page.getByRole('row').count()).toBe(2);
     await page.keyboard.press('g');
     await page.keyboard.press('s');
     await page.getByRole('heading', { name: 'Sessions' }).waitFor();
@@ -133,6 +285,32 @@ describe('the dashboard', () => {
     await close(page);
   });
 
+  test('is redrawn at most once in 250 ms while the stream brings hundreds of changes a second', async () => {
+    const page = await shown.open('viewer');
+    const { rows } = await shown.world.db.query('select id, tenant_id from public.interview_sessions limit 50');
+    await page.addInitScript(burst, rows as Row[]);
+    const read = () => page.evaluate(() => (window as unknown as Burst).burst);
+    const sentMore = (count: number) =>
+      page.waitForFunction((least) => (window as unknown as Burst).burst.sent >= least, count);
+    for (const view of ['events', 'sessions', '']) {
+      await page.goto(`${shown.url}/${view}`);
+      await sentMore(2_000);
+      const { redrawnAt, sent } = await read();
+      const lastedMs = (redrawnAt.at(-1) ?? 0) - (redrawnAt[0] ?? 0);
+      // The age of what goes on is shown too: one more redraw a second.
+      const most = lastedMs / 250 + (view === 'sessions' ? lastedMs / 1_000 + 1 : 0) + 1;
+      expect([view, redrawnAt.length > 5, redrawnAt.length <= most]).toEqual([view, true, true]);
+
+      await page.getByRole('button', { name: /pause updates/ }).click();
+      await page.getByText('Paused').waitFor();
+      const before = await read();
+      await sentMore(sent + 1_000);
+      const after = await read();
+      expect([view, after.redrawnAt.length, after.commits]).toEqual([view, before.redrawnAt.length, before.commits]);
+    }
+    await close(page);
+  });
+
   test('shows changes that the stream brings, without asking for them', async () => {
     const page = await shown.open('viewer');
     await isLive(page);
@@ -167,6 +345,10 @@ describe('the dashboard', () => {
     await page.locator(`a[title="${seen}"]`).first().waitFor();
     await shown.goAway();
     await page.getByText('Reconnecting').waitFor();
+    // A view that is opened meanwhile says so, and fills itself afterwards.
+    await page.getByRole('link', { name: 'Regions' }).click();
+    await page.getByText('The orchestrator does not answer.').waitFor();
+    await page.getByRole('link', { name: 'Events' }).click();
     const missed = await newSession();
     await shown.comeBack();
     await isLive(page);

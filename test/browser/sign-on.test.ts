@@ -44,6 +44,18 @@ test('an operator signs in with the button, sees the overview with the role of t
   await page.context().close();
 });
 
+test('an operator who is removed from every group is told so on the open page', async () => {
+  const page = await shown.newPage();
+  await page.goto(`${shown.url}/ops/api/sign-in/oidc`);
+  await page.getByRole('link', { name: 'Regions' }).click();
+  await page.getByRole('row', { name: 'Tokyo' }).waitFor();
+  provider.groups = [];
+  await page.getByText('Your organisation no longer gives you a role here.').waitFor();
+  expect(await page.getByRole('row').count()).toBe(0);
+  await page.getByRole('link', { name: 'Sign in with your organisation' }).waitFor();
+  await page.context().close();
+});
+
 test('a person whose groups have no role is told so on the page of the sign-in', async () => {
   provider.groups = ['marketing'];
   const page = await shown.newPage();

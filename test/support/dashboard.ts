@@ -23,6 +23,8 @@ export interface DashboardWorld {
   newPage(): Promise<Page>;
   /** A page in a browser context of its own, signed in. @param at default: the overview */
   open(role: 'viewer' | 'operator' | 'admin', at?: string): Promise<Page>;
+  /** Gives the operators of a role another one, or none, while they are signed in. @returns a function that undoes it */
+  setRole(role: 'viewer' | 'operator' | 'admin', to: 'viewer' | 'operator' | 'admin' | 'none'): () => void;
   /** Stops the listener and cuts its connections, as when the orchestrator is replaced. */
   goAway(): Promise<void>;
   /** Listens again, at the same address. */
@@ -202,6 +204,16 @@ export async function startDashboard({
       await page.locator('h1[tabindex]').waitFor();
       kept.set(role, await page.context().storageState());
       return page;
+    },
+    setRole: (role, to) => {
+      const { operators } = world.deps.config.access;
+      const own = operators.find(({ name }) => name === `${role}-kim`);
+      if (!own) throw new Error(`there is no ${role}`);
+      const before = { ...own };
+      Object.assign(own, to === 'none' ? { hash: Buffer.alloc(32) } : { role: to });
+      return () => {
+        Object.assign(own, before);
+      };
     },
     goAway: async () => {
       const closed = new Promise((resolve) => server.close(resolve));

@@ -82,7 +82,7 @@ function Refusals({ outcomes }: { outcomes: Outcome[] }) {
 function Effect({ outcomes }: { outcomes: Outcome[] }) {
   const plans = plansOf(outcomes);
   const dollars = sum(plans, ({ usd_per_day: cost }) => cost ?? 0);
-  const undo = unique(plans.map((plan) => plan.undo ?? 'This cannot be undone.'));
+  const undo = unique(plans.map(({ undo: how }) => (how === null ? 'This cannot be undone.' : `Undo: ${how}`)));
   return (
     <>
       {plans.length > 0 && (
@@ -114,7 +114,7 @@ function Effect({ outcomes }: { outcomes: Outcome[] }) {
           .{dollars !== 0 && ` Changes the cost by ${usd(dollars)} a day.`}
         </p>
       )}
-      {plans.length > 0 && <p className="soft">Undo: {undo.join(' ')}</p>}
+      {plans.length > 0 && <p className="soft">{undo.join(' ')}</p>}
       <Refusals outcomes={outcomes} />
     </>
   );
@@ -158,6 +158,9 @@ function ActDialog({ act, onClose }: { act: Act; onClose: () => void }) {
 
   const plans = plansOf(plan ?? []);
   const live = sum(plans, ({ affected }) => affected.candidates_live);
+  /** The role may be lowered while the dialog is open. */
+  const refusal = useRefusal(act.role ?? 'operator');
+  const isRefused = plans.length > 0 && refusal !== undefined;
   const run = async (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const why = String(new FormData(event.currentTarget).get('why'));
@@ -187,6 +190,11 @@ function ActDialog({ act, onClose }: { act: Act; onClose: () => void }) {
           <section aria-label="What happens" aria-live="polite" className="dry-run">
             {plan ? <Effect outcomes={plan} /> : <p className="soft">Checking what would happen …</p>}
           </section>
+          {isRefused && (
+            <p className="notice" data-tone="bad" role="alert">
+              {refusal}
+            </p>
+          )}
           {plans.length > 0 && (
             <>
               <label>
@@ -209,7 +217,7 @@ function ActDialog({ act, onClose }: { act: Act; onClose: () => void }) {
               <button
                 type="submit"
                 {...(act.danger ? { 'data-danger': true } : { 'data-primary': true })}
-                disabled={sent !== undefined || (live > 0 && typed.trim() !== String(live))}
+                disabled={isRefused || sent !== undefined || (live > 0 && typed.trim() !== String(live))}
               >
                 {sent === undefined || act.on.length === 1 ? act.verb : `${sent} of ${act.on.length} …`}
               </button>

@@ -6,7 +6,7 @@ import { Keys, views } from './keys.tsx';
 import { useFleetStream } from './live.tsx';
 import { PauseButton, ZoneContext } from './parts.tsx';
 import { Search } from './search.tsx';
-import { SignOut, useAskAgain, useMe } from './session.tsx';
+import { RoleNotice, SignOut, useAskAgain, useMe } from './session.tsx';
 import { useStored } from './stored.ts';
 
 /** The frame of every view: the rail, the search, who is signed in and where. */
@@ -81,6 +81,7 @@ export function Frame() {
           ))}
         </nav>
         <main id="view">
+          <RoleNotice />
           <Outlet />
         </main>
         <Search dialog={search} />

@@ -9,6 +9,7 @@ import {
   useContext,
   useEffect,
   useMemo,
+  useRef,
   useState,
   useSyncExternalStore,
 } from 'react';
@@ -92,16 +93,40 @@ export function useLive<T>(path: string, refreshMs?: number): UseQueryResult<T, 
   });
 }
 
-/** The current time, updated once a second. It does not change while updates are paused. */
-export function useNow(): number {
+/** One timer for all who show the time, so that one redraw a second shows it everywhere. */
+const onTick = new Set<() => void>();
+let tick: { now: number; timer: ReturnType<typeof setInterval> } | undefined;
+
+function watchTime(changed: () => void): () => void {
+  onTick.add(changed);
+  tick ??= {
+    now: Date.now(),
+    timer: setInterval(() => {
+      if (tick) tick.now = Date.now();
+      for (const each of onTick) each();
+    }, 1_000),
+  };
+  return () => {
+    onTick.delete(changed);
+    if (onTick.size > 0) return;
+    clearInterval(tick?.timer);
+    tick = undefined;
+  };
+}
+const watchNothing = () => () => undefined;
+
+/**
+ * The current time, updated once a second. It does not change while updates are paused.
+ * @param wanted false: the time when the part was first drawn, without updates
+ */
+export function useNow(wanted: boolean): number {
   const { paused } = useLiveState();
-  const [now, setNow] = useState(() => Date.now());
-  useEffect(() => {
-    if (paused) return;
-    const timer = setInterval(() => setNow(Date.now()), 1_000);
-    return () => clearInterval(timer);
-  }, [paused]);
-  return now;
+  const [first] = useState(() => Date.now());
+  const last = useRef(first);
+  return useSyncExternalStore(wanted && !paused ? watchTime : watchNothing, () => {
+    if (!paused) last.current = Math.max(last.current, tick?.now ?? 0);
+    return last.current;
+  });
 }
 
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

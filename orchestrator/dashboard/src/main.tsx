@@ -4,7 +4,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ApiError } from './api.ts';
 import { LiveProvider } from './live.tsx';
-import { router } from './router.tsx';
+import { preloadViews, router } from './router.tsx';
 import { onRefused, SignedIn } from './session.tsx';
 
 const client: QueryClient = new QueryClient({
@@ -29,3 +29,7 @@ createRoot(document.getElementById('root') as HTMLElement).render(
     </QueryClientProvider>
   </StrictMode>,
 );
+
+/** The view that is open comes first. */
+const preloadAfterMs = 1_000;
+setTimeout(preloadViews, preloadAfterMs);

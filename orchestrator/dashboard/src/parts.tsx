@@ -35,7 +35,7 @@ export function When({ at }: { at: string | number | null }) {
 
 /** How long ago `since` was, or how long it is from `since` to `until`. */
 export function Age({ since, until }: { since: string | null; until?: string | null }) {
-  const now = useNow();
+  const now = useNow(since !== null && !until);
   if (since === null) return unknown;
   const from = Date.parse(since);
   return (
@@ -165,6 +165,8 @@ function Skeleton() {
 }
 
 function ProblemNotice({ error, again }: { error: ApiError; again: () => void }) {
+  /** What is wrong is in the address: to send it again would be useless. */
+  const isOfAddress = error.status === 400 || error.status === 422;
   return (
     <div className="notice" data-tone="bad" role="alert">
       <p>{error.message}</p>
@@ -173,10 +175,16 @@ function ProblemNotice({ error, again }: { error: ApiError; again: () => void })
           Request <Id value={error.requestId} whole />
         </p>
       )}
-      {error.status !== 404 && (
-        <button type="button" onClick={again}>
-          Try again
-        </button>
+      {isOfAddress ? (
+        <Link to="." search={{}}>
+          Clear filters
+        </Link>
+      ) : (
+        error.status !== 404 && (
+          <button type="button" onClick={again}>
+            Try again
+          </button>
+        )
       )}
     </div>
   );

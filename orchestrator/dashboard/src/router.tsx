@@ -1,5 +1,5 @@
 import type { DashboardView } from '@greenroom/shared/protocol/operators.ts';
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent } from '@tanstack/react-router';
 import { queryOf, type Search, searchOf } from './api.ts';
 import { Frame } from './frame.tsx';
 
@@ -7,16 +7,26 @@ import { Frame } from './frame.tsx';
 const root = createRootRoute({
   component: Frame,
   validateSearch: (search): Search => search as Search,
-  notFoundComponent: () => <p>There is no such page.</p>,
+  notFoundComponent: () => (
+    <p>
+      There is no such page. <Link to="/">Overview</Link>
+    </p>
+  ),
 });
 
 type Path = '/' | `/${DashboardView}` | `/${DashboardView}/$id`;
+
+const components: Array<{ preload?: () => Promise<void> | undefined }> = [];
 
 const at = <const P extends Path, Module extends Record<string, unknown>>(
   path: P,
   load: () => Promise<Module>,
   name: keyof Module & string,
-) => createRoute({ getParentRoute: () => root, path, component: lazyRouteComponent(load, name) });
+) => {
+  const component = lazyRouteComponent(load, name);
+  components.push(component);
+  return createRoute({ getParentRoute: () => root, path, component });
+};
 
 export const router = createRouter({
   routeTree: root.addChildren([
@@ -40,6 +50,11 @@ export const router = createRouter({
     return query === '' ? '' : `?${query}`;
   },
 });
+
+/** Loads the code of all views, so that they open while the orchestrator is away or after another version has replaced it. */
+export function preloadViews(): void {
+  for (const { preload } of components) void preload?.();
+}
 
 declare module '@tanstack/react-router' {
   interface Register {

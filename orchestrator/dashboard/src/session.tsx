@@ -1,5 +1,5 @@
 import { type QueryClient, useQuery, useQueryClient } from '@tanstack/react-query';
-import { createContext, type FormEvent, type ReactNode, useCallback, useContext, useState } from 'react';
+import { createContext, type FormEvent, type ReactNode, useCallback, useContext, useEffect, useState } from 'react';
 import type { Me, OperatorRole } from './answers.ts';
 import { ApiError, get, send } from './api.ts';
 import { useRefresh } from './live.tsx';
@@ -7,6 +7,7 @@ import { useRefresh } from './live.tsx';
 /** Who is signed in. */
 const MeContext = createContext<Me | undefined>(undefined);
 const meKey = ['me'];
+const waysKey = ['ways'];
 const rolesInOrder: OperatorRole[] = ['viewer', 'operator', 'admin'];
 
 export function useMe(): Me {
@@ -34,28 +35,39 @@ export function useAskAgain(): () => void {
   return useCallback(() => void client.invalidateQueries({ queryKey: meKey }), [client]);
 }
 
-const readMe = async ({ signal }: { signal: AbortSignal }): Promise<Me | null> => {
+/** Nobody is signed in. */
+interface Nobody {
+  why: string;
+  /** Somebody was signed in on this page a moment ago, and did not press the button to sign out. */
+  lost: boolean;
+}
+type Who = Me | Nobody;
+
+const isSignedIn = (who: Who): who is Me => 'role' in who;
+
+async function readWho(client: QueryClient, signal: AbortSignal): Promise<Who> {
   try {
     return await get<Me>('me', signal);
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) return null;
-    throw error;
+    if (!(error instanceof ApiError) || error.status !== 401) throw error;
+    const before = client.getQueryData<Who>(meKey);
+    return { why: error.message, lost: before !== undefined && (isSignedIn(before) || before.lost) };
   }
-};
+}
 
 export function SignedIn({ children }: { children: ReactNode }) {
+  const client = useQueryClient();
   const refresh = useRefresh(30_000);
   const {
-    data: me,
+    data: who,
     error,
     refetch,
-  } = useQuery({
-    ...{ queryKey: meKey, queryFn: readMe, ...refresh },
+  } = useQuery<Who>({
+    ...{ queryKey: meKey, queryFn: ({ signal }) => readWho(client, signal), ...refresh },
     // Without a cookie the answer would always be the same, until somebody signs in.
-    refetchInterval: ({ state }) => (state.data === null ? false : refresh.refetchInterval),
+    refetchInterval: ({ state }) => (state.data && !isSignedIn(state.data) ? false : refresh.refetchInterval),
   });
-  if (me === null) return <SignIn />;
-  if (me) return <MeContext value={me}>{children}</MeContext>;
+  if (who) return isSignedIn(who) ? <MeContext value={who}>{children}</MeContext> : <SignIn {...who} />;
   if (!error) return null;
   return (
     <main className="gate" role="alert">
@@ -68,6 +80,27 @@ export function SignedIn({ children }: { children: ReactNode }) {
   );
 }
 
+/** Says that the operator's role has changed while the page was open. */
+export function RoleNotice() {
+  const { role } = useMe();
+  const [known, setKnown] = useState(role);
+  return (
+    <div role="status">
+      {role !== known && (
+        <div className="notice" data-tone="warn">
+          <p>
+            Your role was changed from {known} to {role}.
+            {rolesInOrder.indexOf(role) < rolesInOrder.indexOf(known) && ' Acts that need a higher role are disabled.'}
+          </p>
+          <button type="button" onClick={() => setKnown(role)}>
+            Understood
+          </button>
+        </div>
+      )}
+    </div>
+  );
+}
+
 /** Why the sign-in provider led back without a sign-in. */
 const refusals: Record<string, string> = {
   forbidden: 'None of your groups has a role here. Ask an admin.',
@@ -76,10 +109,15 @@ const refusals: Record<string, string> = {
   rate_limited: 'Too many tries. Wait a minute.',
 };
 
-function SignIn() {
+function SignIn({ why, lost }: Nobody) {
   const client = useQueryClient();
+  // The next person who signs in on this page may have a lower role.
+  useEffect(
+    () => client.removeQueries({ predicate: ({ queryKey: [name] }) => name !== meKey[0] && name !== waysKey[0] }),
+    [client],
+  );
   const { data: ways } = useQuery({
-    queryKey: ['ways'],
+    queryKey: waysKey,
     queryFn: ({ signal }) => get<{ oidc: boolean }>('sign-in/ways', signal),
     staleTime: Number.POSITIVE_INFINITY,
   });
@@ -101,6 +139,13 @@ function SignIn() {
       <title>Sign in · Greenroom</title>
       <h1>Greenroom</h1>
       <p>For operators.</p>
+      {lost ? (
+        <p role="alert" className="notice" data-tone="warn">
+          {why}
+        </p>
+      ) : (
+        <p className="soft">{why}</p>
+      )}
       {refused !== undefined && (
         <p role="alert" className="notice" data-tone="bad">
           {refused}
@@ -133,14 +178,21 @@ function SignIn() {
 
 export function SignOut() {
   const client = useQueryClient();
+  const [problem, setProblem] = useState('');
   const leave = async () => {
-    await send('POST', 'sign-out', {});
-    client.setQueryData(meKey, null);
-    client.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== meKey[0] });
+    try {
+      await send('POST', 'sign-out', {});
+      client.setQueryData(meKey, { why: 'You have signed out.', lost: false } satisfies Nobody);
+    } catch (error) {
+      setProblem(error instanceof ApiError ? error.message : String(error));
+    }
   };
   return (
-    <button type="button" onClick={() => void leave()}>
-      Sign out
-    </button>
+    <>
+      <button type="button" onClick={() => void leave()}>
+        Sign out
+      </button>
+      {problem && <p role="alert">You are still signed in. {problem}</p>}
+    </>
   );
 }

@@ -163,7 +163,7 @@ export function Waterfall({ why, machines }: { why: Explanation; machines: Attem
                   <Bar {...{ from, until, scale, owner }} />
                   <span className="number">
                     {duration(ms)}
-                    {step === 'absent' && scale.breakAt !== undefined && ' ⫽'}
+                    {step === 'absent' && scale.breakAt !== undefined && ' //'}
                   </span>
                 </div>
               ))}

@@ -101,6 +101,8 @@ const cookieIn = ({ headers }: FastifyRequest, name = cookieName): string | unde
     .find((pair) => pair.startsWith(`${name}=`))
     ?.slice(name.length + 1);
 
+type Holder = Operator | { refused: string };
+
 const isSafe = ({ method }: FastifyRequest): boolean => method === 'GET' || method === 'HEAD';
 
 export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
@@ -127,36 +129,45 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
       return undefined;
     }
   };
-  const openCookie = async (sealed: string): Promise<Operator | undefined> => {
+  const openCookie = async (sealed: string): Promise<Holder> => {
     const content = unseal(sealed, sealContext) as { hash?: string; until?: number } | undefined;
-    if (content?.hash !== undefined)
-      return Number(content.until) > clock.now()
-        ? operatorOfHash(operators, Buffer.from(content.hash, 'hex'))
-        : undefined;
     const signedOn = readSignedOn(content);
+    const until = Number(content?.hash === undefined ? signedOn?.until : content.until);
+    if (Number.isNaN(until)) return { refused: 'This sign-in is not valid here. Sign in again.' };
+    if (until <= clock.now()) return { refused: 'Your sign-in has expired. Sign in again.' };
+    if (content?.hash !== undefined)
+      return (
+        operatorOfHash(operators, Buffer.from(content.hash, 'hex')) ?? {
+          refused: 'Your operator token was removed. Ask an admin for another one.',
+        }
+      );
     const role = signedOn && (await signOn?.roleOf(signedOn));
-    return signedOn && role ? { actor: `operator:${signedOn.name}`, role } : undefined;
+    if (signedOn && role) return { actor: `operator:${signedOn.name}`, role };
+    return { refused: 'Your organisation no longer gives you a role here. Sign in again, or ask an admin.' };
   };
 
-  /** The operator to whom the request's credential belongs. Undefined if it has none, or one that is not valid. */
-  const holderOf = async (request: FastifyRequest): Promise<Operator | undefined> => {
+  /** The operator to whom the request's credential belongs, or why there is none. */
+  const holderOf = async (request: FastifyRequest): Promise<Holder> => {
     const token = bearerOf(request);
-    if (token !== undefined) return operatorTokenForm.test(token) ? findOperator(operators, token) : undefined;
+    if (token !== undefined)
+      return (
+        (operatorTokenForm.test(token) ? findOperator(operators, token) : undefined) ?? {
+          refused: 'This is not the token of an operator.',
+        }
+      );
     const cookie = cookieIn(request);
-    return cookie === undefined ? undefined : openCookie(cookie);
+    if (cookie !== undefined) return openCookie(cookie);
+    if (request.headers[dashboardHeader] !== undefined) return { refused: 'You are not signed in.' };
+    return { refused: "Sign in, or send an operator's token: Authorization: Bearer …." };
   };
 
   const identify = async (request: FastifyRequest): Promise<Operator> => {
     const operator = await holderOf(request);
-    if (bearerOf(request) !== undefined) {
-      if (operator) return operator;
-      throw refuse(request, 'unknown', 'unauthenticated', 'This is not the token of an operator.');
+    if ('refused' in operator) {
+      if (bearerOf(request) === undefined) throw new AppError('unauthenticated', { detail: operator.refused });
+      throw refuse(request, 'unknown', 'unauthenticated', operator.refused);
     }
-    if (cookieIn(request) === undefined)
-      throw new AppError('unauthenticated', {
-        detail: "Sign in, or send an operator's token: Authorization: Bearer ….",
-      });
-    if (!operator) throw new AppError('unauthenticated', { detail: 'You were signed out. Sign in again.' });
+    if (bearerOf(request) !== undefined) return operator;
     if (!isSafe(request) && request.headers[dashboardHeader] === undefined)
       throw refuse(
         request,
@@ -185,7 +196,8 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
     },
     stands: async (request) => {
       const [then, now] = [admitted.get(request), await holderOf(request)];
-      return then !== undefined && now !== undefined && now.actor === then.actor && roleIncludes(now.role, then.role);
+      if (then === undefined || 'refused' in now) return false;
+      return now.actor === then.actor && roleIncludes(now.role, then.role);
     },
     signIn: (request, token) => {
       const operator = operatorTokenForm.test(token) ? findOperator(operators, token) : undefined;

@@ -80,11 +80,11 @@ function Machine({ machine: m }: { machine: OpsMachine }) {
         <Panel title="Signs of life">
           <Facts
             of={[
-              ['Worker heard', m.last_heartbeat_at && <Age since={m.last_heartbeat_at} />],
+              ['Last heartbeat', m.last_heartbeat_at && <Age since={m.last_heartbeat_at} />],
               ['Lease until', m.lease_expires_at && <When at={m.lease_expires_at} />],
               ['Hard deadline', m.hard_deadline_at && <When at={m.hard_deadline_at} />],
-              ['Fly first said absent', m.first_absent_at && <When at={m.first_absent_at} />],
-              ['Host bad since', m.host_bad_since && <When at={m.host_bad_since} />],
+              ['First missing at Fly', m.first_absent_at && <When at={m.first_absent_at} />],
+              ['Host unhealthy since', m.host_bad_since && <When at={m.host_bad_since} />],
               ['Unreachable since', m.unreachable_since && <When at={m.unreachable_since} />],
               ['Memory', m.rss_bytes !== null && megabytes(m.rss_bytes)],
               ['Unsaved entries', m.unsaved_entries],
@@ -106,7 +106,7 @@ function Machine({ machine: m }: { machine: OpsMachine }) {
           ])}
         />
       </Panel>
-      <Panel title="Evidence and events">
+      <Panel title="Events">
         <Rows
           label="Events of this machine"
           head={['Time', 'Event', 'Data']}

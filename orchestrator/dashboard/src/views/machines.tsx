@@ -31,7 +31,7 @@ const list: ListOf<OpsMachineRow> = {
   filters: [
     { name: 'alive', label: 'Alive only', flag: true },
     { name: 'unwanted', label: 'Should be gone', flag: true },
-    { name: 'lapsed', label: 'Worker not heard', flag: true },
+    { name: 'lapsed', label: 'No heartbeat', flag: true },
     { name: 'state', label: 'State', options: machineStates, several: true },
     { name: 'kind', label: 'Kind', options: machineKinds },
     { name: 'region', label: 'Region', options: regionCodes },
@@ -57,7 +57,7 @@ const list: ListOf<OpsMachineRow> = {
     { name: 'Epoch', wide: true, width: 56, number: true, of: ({ epoch }) => orDash(epoch) },
     { name: 'Life', width: 110, number: true, of: (m) => <Age since={m.reserved_at} until={m.destroyed_at} /> },
     {
-      name: 'Heard',
+      name: 'Heartbeat',
       width: 104,
       number: true,
       of: (m) => (m.state === 'claimed' ? <Age since={m.last_heartbeat_at} /> : orDash(null)),

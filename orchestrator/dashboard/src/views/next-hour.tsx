@@ -99,7 +99,7 @@ function Tenants({ of: { tenants } }: { of: Forecast }) {
               t.late > 0 && (t.worst_s === null ? 'never' : duration(t.worst_s * 1_000)),
               t.advice && (
                 <span key="a">
-                  {t.advice} {region !== null && <SetPool pool={pool ?? { ...t, region }} />}
+                  {t.advice} {region !== null && pools.data && <SetPool pool={pool ?? { ...t, region }} />}
                 </span>
               ),
             ],

@@ -37,7 +37,7 @@ function Figures({ overview }: { overview: Overview }) {
         />
         <Figure name="Machines" value={number(total(overview.machines))} link="/machines?alive=true" />
         <Figure name="Spent today" value={usd(overview.spend.today_usd)} />
-        <Figure name="An hour, now" value={usd(rate.serving + rate.standby + rate.hot)} />
+        <Figure name="Cost an hour, now" value={usd(rate.serving + rate.standby + rate.hot)} />
       </dl>
       <div className="columns">
         <Panel title="Sessions by state">
@@ -88,7 +88,7 @@ function Figures({ overview }: { overview: Overview }) {
         <Panel title="Cost">
           <Rows
             label="Cost"
-            head={['Of what', 'An hour, now']}
+            head={['Machines', 'Cost an hour, now']}
             rows={[
               ['serving', ['serving sessions', usd(rate.serving)]],
               ['standby', ['standby', usd(rate.standby)]],
@@ -275,7 +275,7 @@ function FlyErrors({ regions }: { regions: OpsRegion[] }) {
       {failing.length > 0 && (
         <Rows
           label="Refusals by region"
-          head={['Region', 'Tried', 'Refused', 'Usual answer']}
+          head={['Region', 'Tried', 'Refused', 'Usual create time']}
           rows={failing.map((r) => [
             r.region,
             [`${r.region} ${cityOf(r.region)}`, r.tries_hour, r.failures_hour, <Ms key="m" value={r.create_ms} />],
@@ -290,7 +290,7 @@ function Orchestrators({ overview: { orchestrator_list: all, duties } }: { overv
   return (
     <Rows
       label="Orchestrators"
-      head={['Orchestrator', 'State', 'Version', 'Up for', 'Heard', 'Duties']}
+      head={['Orchestrator', 'State', 'Version', 'Up for', 'Last seen', 'Duties']}
       rows={[
         ...all.map((o): [string, ReactNode[]] => [
           o.orchestrator_id,

@@ -36,7 +36,7 @@ function Regions({ used }: { used: OpsRegion[] }) {
     'Hot',
     'Tried, 1 h',
     'Refused, 1 h',
-    'Usual create',
+    'Usual create time',
     'Last created',
     'Act',
   ];

@@ -106,7 +106,7 @@ function Session({ session }: { session: SessionDocument }) {
         <Rows
           label="Machines of this session"
           head={[
-            'Try',
+            'Attempt',
             'State',
             'Region',
             'Machine',
@@ -183,7 +183,7 @@ function Session({ session }: { session: SessionDocument }) {
 }
 
 function HungUp({ at, owed }: { at: string | null; owed: boolean }) {
-  return at === null && owed ? <State value="owed" tone="warn" /> : <When at={at} />;
+  return at === null && owed ? <State value="outstanding" tone="warn" /> : <When at={at} />;
 }
 
 export function Evidence({ reason, evidence }: { reason: string | null; evidence: string | null }) {
@@ -228,28 +228,37 @@ interface Entry {
 function Transcript({ id }: { id: string }) {
   const refusal = useRefusal('admin');
   const [asked, setAsked] = useState(false);
-  const { data, error } = useQuery<{ data: Entry[] }, ApiError>({
+  // An operator who is no longer an admin must press the button again to read it as an admin.
+  if (asked && refusal !== undefined) setAsked(false);
+  if (asked && refusal === undefined) return <Entries id={id} />;
+  return (
+    <button type="button" disabled={refusal !== undefined} title={refusal} onClick={() => setAsked(true)}>
+      Read the transcript (audited)
+    </button>
+  );
+}
+
+function Entries({ id }: { id: string }) {
+  const query = useQuery<{ data: Entry[] }, ApiError>({
     queryKey: ['transcript', id],
     queryFn: ({ signal }) => get(`sessions/${id}/transcript`, signal),
-    enabled: asked,
     staleTime: Number.POSITIVE_INFINITY,
+    // It is forgotten as soon as it is no longer shown.
+    gcTime: 0,
     refetchOnReconnect: false,
   });
-  if (!asked)
-    return (
-      <button type="button" disabled={refusal !== undefined} title={refusal} onClick={() => setAsked(true)}>
-        Read the transcript (audited)
-      </button>
-    );
-  if (error) return <p role="alert">{error.message}</p>;
   return (
-    <ol className="transcript">
-      {data?.data.map(({ item_id, speaker, text }) => (
-        <li key={item_id}>
-          <b>{speaker}</b> {text}
-        </li>
-      ))}
-      {data?.data.length === 0 && <li>Nothing is stored.</li>}
-    </ol>
+    <Loaded query={query}>
+      {({ data }) => (
+        <ol className="transcript">
+          {data.map(({ item_id, speaker, text }) => (
+            <li key={item_id}>
+              <b>{speaker}</b> {text}
+            </li>
+          ))}
+          {data.length === 0 && <li>No entry is stored.</li>}
+        </ol>
+      )}
+    </Loaded>
   );
 }

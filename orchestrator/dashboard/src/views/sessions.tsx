@@ -67,7 +67,7 @@ const list: ListOf<SessionRow> = {
       number: true,
       of: ({ started_at, completed_at }) => <Age since={started_at} until={completed_at} />,
     },
-    { name: 'Tries', width: 52, number: true, of: ({ attempts }) => attempts },
+    { name: 'Attempts', width: 84, number: true, of: ({ attempts }) => attempts },
     {
       name: 'Cost',
       width: 76,

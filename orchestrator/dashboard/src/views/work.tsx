@@ -18,7 +18,7 @@ const retryOf = (rows: OpsWork[], onDone: () => void): Act => ({
 
 const list: ListOf<OpsWork> = {
   path: 'work',
-  nothing: 'Nothing is owed: every result, recording, hang-up, webhook and erasure is done.',
+  nothing: 'No outstanding work: every result, recording, hang-up, webhook and erasure is done.',
   idOf: ({ key }) => key,
   acts: (rows, done) => [retryOf(rows, done)],
   filters: [
@@ -38,7 +38,7 @@ const list: ListOf<OpsWork> = {
     { name: 'Last error', of: ({ last_error }) => <span title={last_error ?? ''}>{orDash(last_error)}</span> },
     { name: 'Tenant', wide: true, width: 120, of: ({ tenant }) => orDash(tenant) },
     { name: 'Attempts', width: 92, number: true, of: ({ attempts }) => attempts },
-    { name: 'Owed for', width: 110, number: true, of: ({ since }) => <Age since={since} /> },
+    { name: 'Waiting for', width: 110, number: true, of: ({ since }) => <Age since={since} /> },
     { name: 'Due', width: 136, number: true, of: ({ due_at }) => <When at={due_at} /> },
   ],
 };
