@@ -18,7 +18,10 @@ export class ApiError extends Error {
 
   constructor({ status, title, detail, request_id, errors, already }: Problem) {
     const fields = (errors ?? []).map(({ field, message }) => `${field}: ${message}`).join('; ');
-    super([detail ?? title, fields].filter((text) => text !== '').join(' '));
+    // A malformed id has no detail of its own: the API repeats the title.
+    const isBare = detail === undefined || detail === `${title}.`;
+    const sentence = isBare && status === 404 ? 'There is nothing with this id.' : (detail ?? title);
+    super([sentence, fields].filter((text) => text !== '').join(' '));
     this.status = status;
     this.requestId = request_id;
     this.already = already === true;
