@@ -36,8 +36,8 @@ export async function rehearse(file: string, uid?: number): Promise<void> {
 }
 
 /** Log lines of src/worker.ts. */
-const practised = '"hot: practised"';
-const practiceFailed = 'hot: the practice failed';
+const practised = '"practised"';
+const practiceFailed = 'the practice failed';
 
 /** The machine's identity socket and the orchestrator: the machine is hot, has no session, and gets none. */
 async function serveOutside(socketPath: string) {

@@ -1,3 +1,4 @@
+import { systemClock } from '@greenroom/shared/runtime/clock.ts';
 import { afterEach, expect, test, vi } from 'vitest';
 import { connectCandidate } from '../test/candidate.ts';
 import { type Served, type ServeOptions, serveWorker } from '../test/serve.ts';
@@ -84,7 +85,7 @@ test('a hot worker that is asked to stop hands over the session that it has just
 
 test('a hot worker practises while it waits, and its peers see nothing but its claims', async () => {
   const { held, peers, logged } = await serveHot();
-  await until(() => held.size === 1 && logged().includes('"hot: practised"'));
+  await until(() => held.size === 1 && logged().includes('"practised"'));
   expect([...new Set(peers.asked.map(({ method, path }) => `${method} ${path}`))]).toEqual(['POST /worker/v1/claim']);
 });
 
@@ -131,4 +132,49 @@ test('a practice that fails is logged, and the worker serves all the same', asyn
   await until(() => held.size === 1 && logged().includes('the practice failed'));
   assign(true);
   await until(() => worker.ready);
+});
+
+test('a claimed worker practises when no candidate comes, once, and its peers see nothing of it', async () => {
+  served = await serveWorker();
+  await until(() => served.logged().includes('"practised"'));
+  const paths = served.peers.asked.map(({ path }) => path);
+  expect(paths.filter((path) => path !== '/worker/v1/heartbeat')).toEqual(['/worker/v1/claim']);
+  const candidate = await connectCandidate(served.port, served.peers);
+  candidate.say({ type: 'init_session' });
+  expect(await candidate.receives('session_ready')).toMatchObject({ epoch: 1 });
+  expect(served.logged().match(/"practised"/g)).toHaveLength(1);
+});
+
+test('a claimed worker stops practising when the candidate comes, and at a request to stop', async () => {
+  for (const what of ['candidate', 'stop']) {
+    let practice: AbortSignal | undefined;
+    served = await serveWorker({
+      practise: (signal) => {
+        practice = signal;
+        return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+      },
+    });
+    await until(() => practice);
+    expect(practice?.aborted).toBe(false);
+    if (what === 'candidate') await connectCandidate(served.port, served.peers);
+    else served.worker.terminate();
+    expect(practice?.aborted).toBe(true);
+    if (what === 'stop') expect(await served.exited).toBe(0);
+    expect(served.logged()).not.toContain('the practice failed');
+    if (what === 'candidate') await served.close();
+  }
+});
+
+test('a claimed worker whose candidate is there already does not practise', async () => {
+  const practise = vi.fn(async () => undefined);
+  let waited: AbortSignal | undefined;
+  const sleep = (_ms: number, signal?: AbortSignal) => {
+    waited = signal;
+    return new Promise<void>((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason)));
+  };
+  served = await serveWorker({ clock: { ...systemClock, sleep }, practise });
+  await until(() => waited);
+  await connectCandidate(served.port, served.peers);
+  expect(waited?.aborted).toBe(true);
+  expect(practise).not.toHaveBeenCalled();
 });

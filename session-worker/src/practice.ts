@@ -17,8 +17,9 @@ import { createScriptedVoice } from './realtime/scripted/voice.ts';
 import { createUpgrade } from './room/upgrade.ts';
 
 /**
- * A hot worker practises while it waits: it serves a made-up session to a made-up candidate. What runs for the first time is
- * slow (V8 compiles it, zod builds its parsers, OpenSSL loads its algorithms), and a candidate should not wait for that.
+ * A worker practises while it waits for a session or for its candidate: it serves a made-up session to a made-up candidate.
+ * What runs for the first time is slow (V8 compiles it, zod builds its parsers, OpenSSL loads its algorithms), and a candidate
+ * should not wait for that.
  *
  * - Nothing leaves the process. Answers come from `answers` instead of a network, the candidate's socket is a stream in
  *   memory, the clock starts no timers, and the log is thrown away. The parts are the real ones, built as for a session.

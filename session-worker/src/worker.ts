@@ -22,7 +22,10 @@ import { tracedOrchestrator } from './traced.ts';
  *   starting → claiming → serving → over
  *
  * The worker of a hot machine waits within `claiming`. The first socket that reaches it makes it claim at once, and is
- * admitted when the session is claimed. Until then it practises (practice.ts).
+ * admitted when the session is claimed.
+ *
+ * A worker practises (practice.ts) while it waits for a session, or else while it waits for the candidate. It stops when a
+ * socket, a session or a request to stop comes, and does not begin while a socket waits.
  */
 export interface Worker {
   /** Claims and serves; resolves with the exit code. Never rejects. */
@@ -53,7 +56,7 @@ export interface WorkerDeps {
   uptimes?: Uptimes;
   /** @default nothing is traced */
   tracing?: Tracing;
-  /** What a hot worker does once while it waits. @default practice.ts */
+  /** What a worker does once while it waits for a session or for the candidate. @default practice.ts */
   practise?: (signal: AbortSignal) => Promise<void>;
 }
 
@@ -66,6 +69,8 @@ const lastLookMs = 2_000;
 const lastSpansMs = 2_000;
 /** A VM that claims to have booted longer before its process shares its host's kernel, as in the local cloud. */
 const longestBootMs = 60_000;
+/** A candidate who waited for the claim comes within this time after it, ms. The practice begins later. */
+const practiceAfterMs = 200;
 
 export function createWorker(deps: WorkerDeps): Worker {
   const { clock, log, http, identity, bootNonce, claimMs, waitMs, tracing = noTracing } = deps;
@@ -74,8 +79,10 @@ export function createWorker(deps: WorkerDeps): Worker {
   let over = false;
   let hurry: (() => void) | undefined;
   let contacts = 0;
-  /** Aborted when there is, or may be, a session. */
-  const practice = new AbortController();
+  /** The practice under way. Aborted when there may be a session, when a socket comes, and at the end. */
+  let practice = new AbortController();
+  /** False once it has practised, or a socket has come. */
+  let mayPractise = true;
   const serving = Promise.withResolvers<void>();
   let stopBeforeClaim: (code: number) => void = () => {};
   const direct = createOrchestrator({
@@ -123,7 +130,9 @@ export function createWorker(deps: WorkerDeps): Worker {
     );
     interview.start();
     serving.resolve();
+    void practiseBeforeCandidate();
     await interview.done;
+    practice.abort();
     await tracing.close(lastSpansMs);
     return 0;
   };
@@ -133,13 +142,22 @@ export function createWorker(deps: WorkerDeps): Worker {
     void practiseOnce();
   };
   const practiseOnce = async (): Promise<void> => {
+    const { signal } = practice;
     const startedMs = clock.monotonicMs();
     try {
-      await (deps.practise ?? practise)(practice.signal);
-      log.info({ elapsed_ms: Math.round(clock.monotonicMs() - startedMs) }, 'hot: practised');
+      await (deps.practise ?? practise)(signal);
+      mayPractise = false;
+      log.info({ elapsed_ms: Math.round(clock.monotonicMs() - startedMs) }, 'practised');
     } catch (error) {
-      if (!practice.signal.aborted) log.warn({ error }, 'hot: the practice failed; the first socket will be slower');
+      if (!signal.aborted) log.warn({ error }, 'the practice failed; the first socket will be slower');
     }
+  };
+  const practiseBeforeCandidate = async (): Promise<void> => {
+    if (!mayPractise) return;
+    practice = new AbortController();
+    const { signal } = practice;
+    await clock.sleep(practiceAfterMs, signal).catch(() => undefined);
+    if (!signal.aborted) await practiseOnce();
   };
   /** Needed for the first socket and the first write. The event loop is idle now. */
   const onAsked = () =>
@@ -163,7 +181,6 @@ export function createWorker(deps: WorkerDeps): Worker {
   /** Claims at once if this worker is hot, and waits for the session. */
   const claimNow = async (limitMs: number): Promise<void> => {
     if (interview || over || !hurry) return;
-    practice.abort();
     hurry();
     const limit = new AbortController();
     await Promise.race([serving.promise, clock.sleep(limitMs, limit.signal).catch(() => undefined)]);
@@ -193,6 +210,8 @@ export function createWorker(deps: WorkerDeps): Worker {
       return code;
     },
     upgrade: (request, socket, head) => {
+      mayPractise = false;
+      practice.abort();
       socket.on('error', () => socket.destroy());
       // Admission is decided before the upgrade is accepted, so that the room already listens when the first
       // frame arrives.
@@ -209,6 +228,7 @@ export function createWorker(deps: WorkerDeps): Worker {
     },
     sendTraces: direct.traces,
     terminate: () => {
+      practice.abort();
       // The machine may just have been assigned: then its session must be handed over.
       void claimNow(lastLookMs).then(() => {
         if (interview) return interview.terminate();
