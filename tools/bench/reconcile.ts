@@ -13,7 +13,8 @@ import type { TickReport } from './reconcile/tick.ts';
  * orchestrator's process. The baseline sends one GET per machine. The machines have no socket each: that many files cannot be
  * open. Making 100,000 machines takes most of the time.
  */
-const image = `registry.fly.io/bench@sha256:${'d'.repeat(64)}`;
+/** The image of the machines that `fill` makes. The stand-in must know it. */
+export const servingImage = `registry.fly.io/bench@sha256:${'d'.repeat(64)}`;
 const sizes = [1_000, 10_000, 100_000] as const;
 const perApp = 1_000;
 /** Workers whose heartbeats are measured. */
@@ -43,11 +44,14 @@ export async function fill(stack: Stack, db: pg.Client, from: number, count: num
       method,
       headers: { authorization: `Bearer ${stack.flyToken}`, 'content-type': 'application/json' },
       body: JSON.stringify(body),
-    }).then((answer) => answer.json() as Promise<{ id: string }>);
+    }).then(async (answer) => {
+      if (!answer.ok) throw new Error(`${method} ${at}: HTTP ${answer.status} ${await answer.text()}`);
+      return answer.json() as Promise<{ id: string }>;
+    });
   const makeOne = async (app: string): Promise<[string, string]> => {
     const id = crypto.randomUUID();
     const metadata = { deployment_id: stack.deploymentId, machine_id: id };
-    const config = { image, metadata, auto_destroy: true };
+    const config = { image: servingImage, metadata, auto_destroy: true };
     return [id, (await call('POST', `/apps/${app}/machines`, { region: 'fra', config })).id];
   };
   for (let done = from; done < from + count; done += perApp) {
@@ -86,7 +90,7 @@ export const reconcile: Benchmark = async (progress) => {
   });
   const db = new pg.Client({ connectionString: stack.cloud.supabase.dbUrl });
   try {
-    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }), apiSocket: false });
+    stack.cloud.fly.registerImage(servingImage, { inProcess: () => ({ stop: () => undefined }), apiSocket: false });
     await db.connect();
     const reports: TickReport[] = [];
     let have = 0;
