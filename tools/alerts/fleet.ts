@@ -157,7 +157,7 @@ async function keepMachine(stack: Stack, db: pg.Pool, { session }: Interview): P
 }
 
 export async function startFleet(): Promise<BusyFleet> {
-  const stack = await startStack({ voice: { turns: 500, paceMs: 80 }, orchestrators: 0, environment });
+  const stack = await startStack({ voice: { turns: 5_000, paceMs: 80 }, orchestrators: 0, environment });
   const targets: string[] = [];
   for (const _ of [1, 2]) {
     const port = await freePort();
@@ -187,6 +187,10 @@ export async function startFleet(): Promise<BusyFleet> {
     },
     breakIt: async () => {
       const [, lossy, kept] = running as [Interview, Interview, Interview];
+      for (const { platform, session } of [lossy, kept]) {
+        const { status } = await platform.getSession(session.session_id);
+        if (status !== 'in_progress') throw new Error(`an interview must run when its fault is made, and is ${status}`);
+      }
       await loseEntry(db, lossy);
       await db.query("update public.interview_results set status = 'dead', failure = 'internal_error'");
       await keepMachine(stack, db, kept);
