@@ -218,12 +218,21 @@ describe('fail-over', () => {
 
   test('after the database is restored to a state before the last fail-over, the interview has one worker again', async () => {
     const running = await begun();
+    // Two machines are replaced, one after the other.
+    paceMs = 2_000;
     const saved = await saveDatabase(db);
     stack.cloud.fly.killMachineProcess(machineOf(running.interview), 'SIGKILL');
     await reaches(running.interview, 2);
     await heardAgain(running.interview);
+    const forgotten = machineOf(running.interview);
     await restoreDatabase(db, saved);
     await reaches(running.interview, 2);
+    // Until it is fenced, the machine that the database forgot still has the browser's socket.
+    await until('the machine that the database forgot is gone', () =>
+      machinesOf(stack, running.interview.session.session_id).some(
+        ({ id, state }) => id === forgotten && state === 'destroyed',
+      ),
+    );
     await heardAgain(running.interview);
     paceMs = 50;
     expect(await running.interview.ended).toMatchObject({ reason: 'interviewer_finished' });

@@ -48,7 +48,8 @@ export function saveDatabase(db: pg.Pool): Promise<SavedDatabase> {
 /** Replaces the current rows with the copy. */
 export function restoreDatabase(db: pg.Pool, { tables }: SavedDatabase): Promise<void> {
   return inTransaction(db, async (client) => {
-    await client.query('set local session_replication_role = replica');
+    // In a deadlock, whoever looks for it first is cancelled: that must be a writer of the product, as in a real restore.
+    await client.query("set local session_replication_role = replica; set local deadlock_timeout = '1 min'");
     for (const table of tables) await client.query(`delete from public."${table}"`);
     for (const table of tables) {
       const columns = await columnsOf(client, table);
