@@ -350,8 +350,8 @@ export function createInterview(options: InterviewOptions): Interview {
       onFinal: (code) => finish(code === 'unreachable' ? unreachable : (finalEnds[code] ?? unreachable)),
     });
     socket.connect();
-    // Only now, because making the peer would delay the request for the socket. The offer must name the relays, which a platform's
-    // own join token does not tell: then it is made after `session_ready`.
+    // After the request for the socket, because making the peer takes time. The peer needs the list of relays. If the answer
+    // to the join had none (with a join token there is no such answer), the peer is made after `session_ready`.
     if (options.createPeer || room.ice_servers) {
       iceServers = room.ice_servers ?? [];
       calls.prepare();

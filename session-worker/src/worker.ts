@@ -149,7 +149,8 @@ export function createWorker(deps: WorkerDeps): Worker {
       mayPractise = false;
       log.info({ elapsed_ms: Math.round(clock.monotonicMs() - startedMs) }, 'practised');
     } catch (error) {
-      if (!signal.aborted) log.warn({ error }, 'the practice failed; the first socket will be slower');
+      if (!signal.aborted)
+        log.warn({ error }, 'the practice failed: the candidate will wait a little longer for the first answer');
     }
   };
   const practiseBeforeCandidate = async (): Promise<void> => {

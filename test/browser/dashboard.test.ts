@@ -197,7 +197,7 @@ describe('the dashboard', () => {
     await close(page);
   });
 
-  test('says that the role is lower now, takes back what it may not show, and refuses acts at once, in an open dialog too', async () => {
+  test('when the role is lowered, the page says so, hides the transcript and refuses acts, also in an open dialog', async () => {
     const { session } = await running();
     const page = await shown.open('admin', `/sessions/${session}`);
     const failed: number[] = [];

@@ -204,7 +204,7 @@ test.each([
   await close(page);
 });
 
-test('says that an id is unknown or malformed, wherever an id can stand', async () => {
+test('every view that shows one thing by its id says when that id is unknown or malformed', async () => {
   const page = await shown.open('viewer');
   for (const name of ['session', 'machine', 'tenant'])
     for (const id of ['00000000-0000-4000-8000-000000000000', 'x', "'%20or%201=1"]) {

@@ -15,8 +15,8 @@ import { fill, measure, servingImage } from './reconcile.ts';
  * sessions beside an empty one, by turns, so that whatever else the machine does concerns both. `--rows 1` loads 1,000,000 ended
  * sessions and machines, 10,000,000 events and 9,600,000 transcript entries; the default is a tenth.
  *
- * Both sides have the same 200 tenants with an app each, and all apps exist at the Fly stand-in: the folder keeps only the rows,
- * and the stand-in starts empty. The reconcile tick lists all 200 on both sides, so only the ended rows differ.
+ * Both sides have 200 tenants with an app each. The folder contains only rows of the database, so each run makes the 200 apps at
+ * the Fly stand-in. A reconcile tick lists all of them on both sides: only the number of ended rows differs.
  *
  * The rows are loaded once (growth/folder.ts).
  */

@@ -146,7 +146,7 @@ export function createOperatorAccess(deps: OperatorAccessDeps): OperatorAccess {
     return { refused: 'Your organisation no longer gives you a role here. Sign in again, or ask an admin.' };
   };
 
-  /** The operator to whom the request's credential belongs, or why there is none. */
+  /** Returns the operator whose credential the request has, or the reason why there is none. */
   const holderOf = async (request: FastifyRequest): Promise<Holder> => {
     const token = bearerOf(request);
     if (token !== undefined)

@@ -1,8 +1,7 @@
--- Pages of lists whose filters can be combined freely. The functions are plpgsql, which keeps the plans of their own
--- expressions. Each page is one dynamic query with the conditions of the given
--- filters alone, so its plan is made for these. It walks the index that supports most of them in the order of the
--- list, and looks through a bounded number of rows for the others: no combination of filters reads a whole table.
--- The rows of a page are made from its ids by one statement for all filters, whose plan is kept.
+-- Pages of lists whose filters can be combined freely. A page is read in two steps.
+-- 1. Its ids: a dynamic query that has the conditions of the given filters and no others. It walks one index in the
+--    order of the list, and looks at a limited number of rows, so no combination of filters reads a whole table.
+-- 2. Its rows, from the ids: a fixed statement. Postgres keeps the plan of that, because the function is plpgsql.
 
 create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 500';
 comment on function app.walk_window() is
@@ -44,8 +43,8 @@ comment on function app.are_few(text, integer) is
 
 create function app.page_of(p_walk text, p_page text, p_place text, p_window integer, p_limit integer,
   out ids uuid[], out searched_to json)
--- The walk must follow the order of its index, and each join go through one. The planner knows neither for sure: where
--- it expects few rows it would read all of them and sort. What has to be sorted is a subquery with "offset 0".
+-- Sorts and hash joins are off: where the planner expects few rows, it would otherwise read all of them and sort,
+-- instead of stopping after p_window rows. A subquery that must be sorted has "offset 0".
 language plpgsql stable set search_path = '' set enable_sort = off set enable_hashjoin = off set enable_mergejoin = off
   set max_parallel_workers_per_gather = 0 set jit = off as $$
 begin

@@ -48,7 +48,7 @@ async function search<Filter extends object, Place, Row extends object>(
 ): ReturnType<typeof list.read> {
   const startedMs = clock.monotonicMs();
   const first = await list.read(filter, after, limit);
-  // A copy: others may be given the same answer.
+  // A copy, because other requests may get the same array (shared-reads.ts).
   const found = { ...first, rows: [...first.rows] };
   while (found.searchedTo !== undefined && clock.monotonicMs() - startedMs < searchMs) {
     const { rows, searchedTo } = await list.read(filter, found.searchedTo, limit - found.rows.length);

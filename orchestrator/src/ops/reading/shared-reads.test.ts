@@ -20,7 +20,7 @@ function make() {
 }
 const drain = (store: OperatorStore) => store.drainRegion('fra', undefined, { why: 'a test' } as never);
 
-test('all who ask while a reading is under way get its answer', async () => {
+test('requests that arrive during a reading get the answer of that reading', async () => {
   const { reads, store } = make();
   const asked = [store.regions(), store.regions()];
   reads[0]?.resolve('one');
