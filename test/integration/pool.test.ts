@@ -24,7 +24,7 @@ describe('pools, schedules and the queue', () => {
         POOL_TICK_MS: '200',
         STANDBY_BUILD_MS: '2000',
         STANDBY_START_MS: '2000',
-        SCHEDULE_LEAD_MS: '1500',
+        SCHEDULE_LEAD_MS: '5000',
         QUEUE_MS: '30000',
       },
     });
@@ -167,7 +167,7 @@ describe('pools, schedules and the queue', () => {
     );
     expect(created).toMatchObject({ status: 'scheduled', join_token: null, plan: { late_by_ms: 0 } });
     expect(machinesAt(tenant)).toEqual([]);
-    const due = new Date(Date.now() + 6_000).toISOString();
+    const due = new Date(Date.now() + 15_000).toISOString();
     const moved = await fetch(`${stack.publicUrl}/api/sessions/${created.session_id}`, {
       method: 'PATCH',
       headers: { authorization: `Bearer ${tenant.apiKey}`, 'content-type': 'application/json' },
@@ -193,16 +193,16 @@ describe('pools, schedules and the queue', () => {
         headers: { authorization: `Bearer ${tenant.apiKey}`, 'content-type': 'application/json' },
         body: JSON.stringify({ scheduled_at }),
       }).then((answer) => answer.json());
-    const due = new Date(Date.now() + 7_000).toISOString();
+    const due = new Date(Date.now() + 14_000).toISOString();
     const sessions: SessionView[] = [];
     // One create a second and two seconds to build: this many machines cannot be ready by one time.
-    for (let n = 0; n < 9; n += 1)
+    for (let n = 0; n < 16; n += 1)
       sessions.push(await tenant.platform.createSession(sessionBody({ scheduled_at: due })));
     const lateMs = sessions.map(({ plan }) => plan?.late_by_ms ?? -1);
     expect(lateMs[0]).toBe(0);
-    expect(lateMs[8]).toBeGreaterThan(1_000);
-    expect(Date.parse(sessions[8]?.plan?.ready_by ?? '') - Date.parse(due)).toBe(lateMs[8]);
-    const { session_id } = sessions[8] as SessionView;
+    expect(lateMs[15]).toBeGreaterThan(1_000);
+    expect(Date.parse(sessions[15]?.plan?.ready_by ?? '') - Date.parse(due)).toBe(lateMs[15]);
+    const { session_id } = sessions[15] as SessionView;
     const hour = new Date(Date.now() + 3_600_000).toISOString();
     expect(await patch(session_id, hour)).toMatchObject({ plan: { ready_by: hour, late_by_ms: 0 } });
     expect(await patch(session_id, due)).toMatchObject({ plan: { late_by_ms: expect.any(Number) } });
