@@ -1,15 +1,15 @@
 import helmet from '@fastify/helmet';
 import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import { newId } from '@greenroom/shared/runtime/ids.ts';
-import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ZodTypeProvider } from 'fastify-type-provider-zod';
 import { registerBodies } from './api/bodies.ts';
 import { registerErrors, sendProblem, validatorCompiler } from './api/problems.ts';
-import { registerUnknownRoutes } from './api/unknown-routes.ts';
+import { type AnswerUnknown, registerUnknownRoutes } from './api/unknown-routes.ts';
 import type { Deps } from './deps.ts';
 import { parseQuery } from './http/queries.ts';
 import { actRoutes } from './ops/acts/routes.ts';
-import { dashboardRoutes } from './ops/dashboard.ts';
+import { createDashboard, isOpenedByPerson } from './ops/dashboard.ts';
 import { documentRoutes } from './ops/reading/documents.ts';
 import { listRoutes } from './ops/reading/lists.ts';
 import { signInRoutes } from './ops/sign-in.ts';
@@ -23,11 +23,17 @@ const bodyLimitBytes = 65_536;
 
 /** Builds the application. The caller must pass it requests (`app.routing`). */
 export async function buildOpsApp({ operatorApi, logger }: Deps): Promise<FastifyInstance> {
+  const dashboard = createDashboard(operatorApi);
+  const answerUnknown: AnswerUnknown = async (request, reply, error) => {
+    if (!isOpenedByPerson(request)) return sendProblem(reply, error);
+    return dashboard.sendNoPage(request, reply).catch(() => sendProblem(reply, error));
+  };
   const app = Fastify({
     ...{ bodyLimit: bodyLimitBytes, logger: false, genReqId: () => newId() },
     routerOptions: { ignoreTrailingSlash: true, maxParamLength: 500, querystringParser: parseQuery },
-    frameworkErrors: (_error, _request, reply) =>
-      void sendProblem(
+    frameworkErrors: (_error, request, reply) =>
+      void answerUnknown(
+        request as unknown as FastifyRequest,
         reply as unknown as FastifyReply,
         new AppError('not_found', { detail: 'The path is malformed.' }),
       ),
@@ -36,7 +42,7 @@ export async function buildOpsApp({ operatorApi, logger }: Deps): Promise<Fastif
   app.setSerializerCompiler(() => (body: unknown) => JSON.stringify(body));
   registerBodies(app);
   registerErrors(app, logger);
-  registerUnknownRoutes(app);
+  registerUnknownRoutes(app, answerUnknown);
   await app.register(helmet, {
     strictTransportSecurity: false,
     contentSecurityPolicy: {
@@ -54,7 +60,7 @@ export async function buildOpsApp({ operatorApi, logger }: Deps): Promise<Fastif
   await app.register(listRoutes(operatorApi), { prefix });
   await app.register(actRoutes(operatorApi), { prefix });
   await app.register(streamRoutes(operatorApi), { prefix });
-  await app.register(dashboardRoutes(operatorApi));
+  await app.register(dashboard.routes);
   await app.ready();
   return app;
 }

@@ -12,6 +12,7 @@ import {
 import type { OperatorRole, Plan } from './answers.ts';
 import { ApiError, send } from './api.ts';
 import { plural, usd } from './format.ts';
+import { drawAtOnce } from './redraws.ts';
 import { onRefused, useRefusal } from './session.tsx';
 
 /**
@@ -169,7 +170,7 @@ function ActDialog({ act, onClose }: { act: Act; onClose: () => void }) {
     setResults(outcomes);
     act.onDone?.();
     for (const one of outcomes) if ('error' in one) onRefused(client, one.error);
-    await client.invalidateQueries();
+    await drawAtOnce(client.invalidateQueries());
   };
   const title = `${act.verb} ${act.on.length === 1 ? act.on[0]?.name : `${act.on.length} selected`}`;
   return (

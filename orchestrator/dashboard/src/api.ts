@@ -63,6 +63,14 @@ export async function send<T>(method: 'POST' | 'PUT', path: string, body: object
   return (answer.status === 204 ? undefined : await answer.json()) as T;
 }
 
+const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The UUID that a part of an address is, in its usual form. Undefined if it is none. */
+export function uuidIn(text: string): string | undefined {
+  const id = text.trim().toLowerCase();
+  return uuidForm.test(id) ? id : undefined;
+}
+
 export type Search = Record<string, string | string[]>;
 
 /** A query string; a list becomes a repeated name. */
@@ -74,7 +82,8 @@ export function queryOf(search: Search): string {
 }
 
 export function searchOf(query: string): Search {
-  const found: Search = {};
+  // Without a prototype: a name such as `constructor` is a name like any other.
+  const found: Search = Object.create(null);
   for (const [name, value] of new URLSearchParams(query)) {
     const held = found[name];
     found[name] = held === undefined ? value : [held, value].flat();

@@ -3,6 +3,7 @@ import { QueryClient, QueryObserver } from '@tanstack/react-query';
 import { expect, test } from 'vitest';
 import type { OpsEvent, SessionRow } from './answers.ts';
 import { againMs, createChanges } from './changes.ts';
+import { createRedraws } from './redraws.ts';
 
 /** What the page does with messages of the fleet's stream. */
 const at = '2026-11-27T09:00:00Z';
@@ -16,7 +17,7 @@ const rowOf = (session_id: string, status: string) => ({ session_id, status }) a
 function make() {
   const clock = createFakeClock();
   const client = new QueryClient({ defaultOptions: { queries: { staleTime: Number.POSITIVE_INFINITY } } });
-  const changes = createChanges(client, clock);
+  const changes = createChanges(client, clock, createRedraws(clock));
   const list = (root: string, query: string, rows: object[], pages = 1) =>
     client.setQueryData([root, query], {
       pages: Array.from({ length: pages }, () => ({ data: rows })),
@@ -113,6 +114,21 @@ test.each(['hello', 'gap'])('after %s everything that is shown is read again', a
   await clock.advance(2_000);
   expect(all.map(({ reads }) => reads)).toEqual([1, 1, 1]);
 });
+
+test.each(['{"sessions": [', 'null', '7', ''])(
+  'after the message %j, which is not as it was sent, everything is read again',
+  async (data) => {
+    const { clock, client, changes, show } = make();
+    const [overview, machine] = [show('overview'), show('machines/one')];
+    changes.take(message('overview', { present: 7 }));
+    await clock.advance(againMs);
+    const before = [overview.reads, machine.reads];
+    for (const name of ['overview', 'changed', 'event']) changes.take({ name, id: undefined, data });
+    await clock.advance(againMs);
+    expect([overview.reads, machine.reads]).toEqual(before.map((reads) => reads + 1));
+    expect(client.getQueryData(['overview'])).toEqual({ present: 7 });
+  },
+);
 
 test('nothing is written or read after the stop', async () => {
   const { clock, client, changes, show } = make();

@@ -3,14 +3,14 @@ import type { StreamMessage } from '@greenroom/shared/runtime/event-stream.ts';
 import type { InfiniteData, Query, QueryClient } from '@tanstack/react-query';
 import type { OpsEvent, OpsMachineRow, Overview, Page, SessionRow } from './answers.ts';
 import { type Search, searchOf } from './api.ts';
+import type { Redraws } from './redraws.ts';
 
 /**
  * Brings the messages of the fleet's stream into the cache of queries.
  *
- * - What a message contains is written into the cache, at most every `flushMs`: the page is redrawn no more often than that.
+ * - What a message contains is written into the cache with the next redraw of the page (redraws.ts).
  * - What a message only tells about, such as which sessions a filter now selects, is read again at most every `againMs`.
  */
-const flushMs = 250;
 export const againMs = 5_000;
 /** A stream without a cursor begins at the server's next look. What changed between the first reading and that look is read now. */
 const afterHelloMs = 1_000;
@@ -27,6 +27,13 @@ type Pages<Row> = InfiniteData<Page<Row>>;
 const pagesOf = ({ state }: Query): number => (state.data as { pages?: unknown[] } | undefined)?.pages?.length ?? 0;
 const rootOf = ({ queryKey }: Query): string => String(queryKey[0]);
 const isBelow = (root: string, touched: string): boolean => root === touched || root.startsWith(`${touched}&`);
+
+/** Throws if the text is not JSON of an object. */
+function objectIn(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null) throw new TypeError('a message without an object');
+  return value;
+}
 
 /** Whether an event belongs in a list with these filters. */
 const isSelected = ({ type, tenant_id, session_id }: OpsEvent, search: Search): boolean =>
@@ -59,7 +66,11 @@ function addEvents(client: QueryClient, events: OpsEvent[]): void {
     });
 }
 
-export function createChanges(client: QueryClient, clock: Pick<Clock, 'monotonicMs' | 'setTimer'>): Changes {
+export function createChanges(
+  client: QueryClient,
+  clock: Pick<Clock, 'monotonicMs' | 'setTimer'>,
+  redraws: Pick<Redraws, 'soon'>,
+): Changes {
   const sessions = new Map<string, SessionRow>();
   const machines = new Map<string, OpsMachineRow>();
   let events: OpsEvent[] = [];
@@ -67,19 +78,11 @@ export function createChanges(client: QueryClient, clock: Pick<Clock, 'monotonic
   /** Roots of the keys of queries to read again. */
   const touched = new Set<string>();
   const timers = new Map<'flush' | 'again' | 'hello', Timer>();
-  const lastAt = { flush: Number.NEGATIVE_INFINITY, again: Number.NEGATIVE_INFINITY };
-
-  const later = (what: 'flush' | 'again', everyMs: number, act: () => void): void => {
-    if (timers.has(what)) return;
-    const run = () => {
-      timers.delete(what);
-      lastAt[what] = clock.monotonicMs();
-      act();
-    };
-    timers.set(what, clock.setTimer(run, Math.max(0, lastAt[what] + everyMs - clock.monotonicMs())));
-  };
+  let readAgainMs = Number.NEGATIVE_INFINITY;
 
   const readAgain = (): void => {
+    timers.delete('again');
+    readAgainMs = clock.monotonicMs();
     const all = touched.has('all');
     const roots = [...touched];
     touched.clear();
@@ -97,10 +100,12 @@ export function createChanges(client: QueryClient, clock: Pick<Clock, 'monotonic
   };
   const touch = (...roots: string[]): void => {
     for (const root of roots) touched.add(root);
-    later('again', againMs, readAgain);
+    if (timers.has('again')) return;
+    timers.set('again', clock.setTimer(readAgain, Math.max(0, readAgainMs + againMs - clock.monotonicMs())));
   };
 
   const flush = (): void => {
+    timers.delete('flush');
     if (overview) client.setQueryData<Overview>(['overview'], overview);
     if (sessions.size > 0) replaceRows(client, 'sessions', ({ session_id }) => session_id, sessions);
     if (machines.size > 0) replaceRows(client, 'machines', ({ machine_id }) => machine_id, machines);
@@ -118,18 +123,18 @@ export function createChanges(client: QueryClient, clock: Pick<Clock, 'monotonic
   const keep = ({ name, data: text }: StreamMessage): boolean => {
     switch (name) {
       case 'overview':
-        overview = JSON.parse(text) as Overview;
+        overview = objectIn(text) as Overview;
         touch('others');
         return true;
       case 'changed': {
-        const changed = JSON.parse(text) as { sessions: SessionRow[]; machines: OpsMachineRow[] };
+        const changed = objectIn(text) as { sessions: SessionRow[]; machines: OpsMachineRow[] };
         for (const row of changed.sessions) sessions.set(row.session_id, row);
         for (const row of changed.machines) machines.set(row.machine_id, row);
         touch('sessions', 'machines', ...changed.machines.map(({ machine_id }) => `machines/${machine_id}`));
         return true;
       }
       case 'event': {
-        const event = JSON.parse(text) as OpsEvent;
+        const event = objectIn(text) as OpsEvent;
         events.push(event);
         if (event.session_id !== null) touch(`sessions/${event.session_id}`, `events?session=${event.session_id}`);
         return true;
@@ -149,9 +154,19 @@ export function createChanges(client: QueryClient, clock: Pick<Clock, 'monotonic
     }
   };
 
+  const isKept = (message: StreamMessage): boolean => {
+    try {
+      return keep(message);
+    } catch {
+      // Not as it was sent. What it told about is read instead.
+      touch('all');
+      return false;
+    }
+  };
+
   return {
     take: (message) => {
-      if (keep(message)) later('flush', flushMs, flush);
+      if (isKept(message) && !timers.has('flush')) timers.set('flush', redraws.soon(flush));
     },
     stop: () => {
       for (const timer of timers.values()) timer.cancel();

@@ -28,6 +28,7 @@ export const megabytes = (bytes: number): string => `${whole.format(bytes / 1_04
 export const words = (code: string): string => code.replaceAll('_', ' ');
 
 export type Zone = 'utc' | 'local';
+export const isZone = (value: unknown): value is Zone => value === 'utc' || value === 'local';
 
 const formatOf = (zone: Zone, options: Intl.DateTimeFormatOptions) =>
   new Intl.DateTimeFormat('en-GB', { ...options, ...(zone === 'utc' ? { timeZone: 'UTC' } : {}) });

@@ -1,10 +1,10 @@
 import { Link, Outlet, useRouterState } from '@tanstack/react-router';
 import { useCallback, useEffect, useRef } from 'react';
 import { ActsProvider } from './acts.tsx';
-import type { Zone } from './format.ts';
+import { isZone, type Zone } from './format.ts';
 import { Keys, views } from './keys.tsx';
 import { useFleetStream } from './live.tsx';
-import { PauseButton, ZoneContext } from './parts.tsx';
+import { OpenSearchContext, PauseButton, ZoneContext } from './parts.tsx';
 import { Search } from './search.tsx';
 import { RoleNotice, SignOut, useAskAgain, useMe } from './session.tsx';
 import { useStored } from './stored.ts';
@@ -29,12 +29,12 @@ function useFocusOnHeading(): void {
 
 export function Frame() {
   const me = useMe();
-  const [zone, setZone] = useStored<Zone>('zone', 'utc');
+  const [zone, setZone] = useStored<Zone>('zone', 'utc', isZone);
   const search = useRef<HTMLDialogElement>(null);
   const openSearch = useCallback(() => {
     if (search.current?.open === false) search.current.showModal();
   }, []);
-  const toggleZone = () => setZone(zone === 'utc' ? 'local' : 'utc');
+  const toggleZone = () => setZone(() => (zone === 'utc' ? 'local' : 'utc'));
   useFocusOnHeading();
   useFleetStream(useAskAgain());
   const environment = environmentOf(me.public_url);
@@ -82,7 +82,9 @@ export function Frame() {
         </nav>
         <main id="view">
           <RoleNotice />
-          <Outlet />
+          <OpenSearchContext value={openSearch}>
+            <Outlet />
+          </OpenSearchContext>
         </main>
         <Search dialog={search} />
         <Keys openSearch={openSearch} toggleZone={toggleZone} />

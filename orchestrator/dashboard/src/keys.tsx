@@ -24,8 +24,18 @@ interface Binding {
   run(): void;
 }
 
+const isBoolean = (value: unknown): value is boolean => typeof value === 'boolean';
 const isTyping = (target: EventTarget | null): boolean =>
   target instanceof Element && target.closest('input, textarea, select, dialog, [contenteditable]') !== null;
+
+/** Closes the open menu. @returns whether there was one */
+function closeMenu(): boolean {
+  const menu = document.querySelector<HTMLDetailsElement>('.choices[open], .me[open]');
+  if (!menu) return false;
+  menu.open = false;
+  menu.querySelector('summary')?.focus();
+  return true;
+}
 
 const rowsOf = (): HTMLElement[] => [...document.querySelectorAll<HTMLElement>('[data-row-link]')];
 
@@ -41,7 +51,7 @@ export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggl
   const router = useRouter();
   const { toggle } = useLiveState();
   const help = useRef<HTMLDialogElement>(null);
-  const [single, setSingle] = useStored('single-keys', true);
+  const [single, setSingle] = useStored('single-keys', true, isBoolean);
   const bindings: Binding[] = [
     { keys: '?', does: 'These keys', run: () => help.current?.showModal() },
     { keys: '/', does: 'Search (also ⌘K, Ctrl K)', run: openSearch },
@@ -55,7 +65,8 @@ export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggl
     },
     { keys: ' ', does: 'Pause or resume updates', run: toggle },
     { keys: 'z', does: 'UTC or local time', run: toggleZone },
-    { keys: 'Escape', does: 'Back', run: () => router.history.back() },
+    // The entry before the first one belongs to another site.
+    { keys: 'Escape', does: 'Close the menu, or back', run: () => router.history.canGoBack() && router.history.back() },
   ];
   const held = useRef('');
   const current = useRef(bindings);
@@ -67,6 +78,8 @@ export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggl
         openSearch();
         return;
       }
+      const isInDialog = event.target instanceof Element && event.target.closest('dialog') !== null;
+      if (event.key === 'Escape' && !isInDialog && closeMenu()) return;
       if (!single || event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target)) return;
       // A focused button is pressed by the space bar.
       if (event.key === ' ' && event.target instanceof Element && event.target.closest('button, a, summary')) return;
@@ -94,7 +107,7 @@ export function Keys({ openSearch, toggleZone }: { openSearch: () => void; toggl
         ))}
       </dl>
       <label className="check">
-        <input type="checkbox" checked={single} onChange={({ target }) => setSingle(target.checked)} />
+        <input type="checkbox" checked={single} onChange={({ target }) => setSingle(() => target.checked)} />
         Use single-key shortcuts
       </label>
       <div className="acts">

@@ -8,7 +8,8 @@ import { type ApiError, get, queryOf, type Search, searchOf } from './api.ts';
 import { livePages } from './changes.ts';
 import { plural, words } from './format.ts';
 import { useRefresh } from './live.tsx';
-import { Loaded, Stale } from './parts.tsx';
+import { Loaded } from './parts.tsx';
+import { drawAtOnce } from './redraws.ts';
 import { useStored } from './stored.ts';
 
 /**
@@ -237,9 +238,13 @@ function TextFilter({
   );
 }
 
+type Saved = Record<string, string>;
+const isSaved = (value: unknown): value is Saved =>
+  typeof value === 'object' && value !== null && Object.values(value).every((query) => typeof query === 'string');
+
 /** Filters and order under a name, kept in this browser. */
 function SavedViews({ path, search, change }: { path: string; search: Search; change: (search: Search) => void }) {
-  const [saved, setSaved] = useStored<Record<string, string>>(`views:${path}`, {});
+  const [saved, setSaved] = useStored<Saved>(`views:${path}`, {}, isSaved);
   const [name, setName] = useState('');
   const query = queryOf(search);
   const current = Object.entries(saved).find(([, kept]) => kept === query)?.[0];
@@ -255,7 +260,7 @@ function SavedViews({ path, search, change }: { path: string; search: Search; ch
             <button
               type="button"
               aria-label={`Forget ${key}`}
-              onClick={() => setSaved(Object.fromEntries(Object.entries(saved).filter(([other]) => other !== key)))}
+              onClick={() => setSaved(({ [key]: _forgotten, ...others }) => others)}
             >
               ✕
             </button>
@@ -264,7 +269,8 @@ function SavedViews({ path, search, change }: { path: string; search: Search; ch
         <form
           onSubmit={(event) => {
             event.preventDefault();
-            if (name.trim() !== '') setSaved({ ...saved, [name.trim()]: query });
+            const under = name.trim();
+            if (under !== '') setSaved((before) => ({ ...before, [under]: query }));
             setName('');
           }}
         >
@@ -309,13 +315,14 @@ export function List<Row>(list: ListOf<Row>) {
   const drawn = rows.getVirtualItems();
   const above = (drawn[0]?.start ?? 0) - rows.options.scrollMargin;
   const below = rows.getTotalSize() - ((drawn.at(-1)?.end ?? 0) - rows.options.scrollMargin);
-  const { hasNextPage, isFetchingNextPage, fetchNextPage } = query;
+  const { hasNextPage, isFetchingNextPage, isFetchNextPageError, fetchNextPage } = query;
+  /** After a refusal only the operator asks again. */
+  const isFurther = hasNextPage && !isFetchingNextPage && !isFetchNextPageError;
   const lastDrawn = drawn.at(-1)?.index ?? -1;
   const found = query.data?.found ?? true;
   useEffect(() => {
-    if (lastDrawn >= settled.length - 10 && settled.length > 0 && found && hasNextPage && !isFetchingNextPage)
-      void fetchNextPage();
-  }, [lastDrawn, settled.length, found, hasNextPage, isFetchingNextPage, fetchNextPage]);
+    if (lastDrawn >= settled.length - 10 && settled.length > 0 && found && isFurther) void fetchNextPage();
+  }, [lastDrawn, settled.length, found, isFurther, fetchNextPage]);
 
   const filtered = filters.some(({ name }) => search[name] !== undefined);
   const count =
@@ -327,8 +334,7 @@ export function List<Row>(list: ListOf<Row>) {
         <Filters of={filters} search={search} change={change} />
         <SavedViews path={path} search={search} change={change} />
       </div>
-      <Stale query={query} />
-      <Loaded query={{ ...query, isRefetchError: false } as never}>
+      <Loaded query={query}>
         {() => (
           <>
             <div className="bar" role="status">
@@ -339,7 +345,7 @@ export function List<Row>(list: ListOf<Row>) {
                 </button>
               )}
               {pages > livePages && (
-                <button type="button" onClick={() => void query.refetch()}>
+                <button type="button" onClick={() => void drawAtOnce(query.refetch())}>
                   Read again
                 </button>
               )}
@@ -436,6 +442,14 @@ export function List<Row>(list: ListOf<Row>) {
                     )}
                   </tbody>
                 </table>
+              </div>
+            )}
+            {isFetchNextPageError && (
+              <div className="notice" data-tone="warn" role="alert">
+                <p>The next rows could not be read. {query.error?.message}</p>
+                <button type="button" onClick={() => void fetchNextPage()}>
+                  Try again
+                </button>
               </div>
             )}
           </>

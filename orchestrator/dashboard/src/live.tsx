@@ -14,8 +14,10 @@ import {
   useSyncExternalStore,
 } from 'react';
 import type { ApiError } from './api.ts';
-import { dashboardHeaders, get } from './api.ts';
+import { dashboardHeaders, get, uuidIn } from './api.ts';
 import { createChanges } from './changes.ts';
+import { redraws } from './redraws.ts';
+import { serverTime } from './server-time.ts';
 
 /**
  * Keeps what is shown up to date. Every view reads through `useLive`; no other code decides when to read again.
@@ -94,18 +96,18 @@ export function useLive<T>(path: string, refreshMs?: number): UseQueryResult<T, 
 }
 
 /** One timer for all who show the time, so that one redraw a second shows it everywhere. */
+const tickMs = 1_000;
 const onTick = new Set<() => void>();
 let tick: { now: number; timer: ReturnType<typeof setInterval> } | undefined;
 
+function drawTime(): void {
+  if (tick) tick.now = serverTime();
+  for (const each of onTick) each();
+}
+
 function watchTime(changed: () => void): () => void {
   onTick.add(changed);
-  tick ??= {
-    now: Date.now(),
-    timer: setInterval(() => {
-      if (tick) tick.now = Date.now();
-      for (const each of onTick) each();
-    }, 1_000),
-  };
+  tick ??= { now: serverTime(), timer: setInterval(() => redraws.soon(drawTime), tickMs) };
   return () => {
     onTick.delete(changed);
     if (onTick.size > 0) return;
@@ -121,20 +123,21 @@ const watchNothing = () => () => undefined;
  */
 export function useNow(wanted: boolean): number {
   const { paused } = useLiveState();
-  const [first] = useState(() => Date.now());
+  const [first] = useState(() => serverTime());
   const last = useRef(first);
   return useSyncExternalStore(wanted && !paused ? watchTime : watchNothing, () => {
-    if (!paused) last.current = Math.max(last.current, tick?.now ?? 0);
+    const now = tick?.now ?? last.current;
+    // The last tick may be a moment older than this part. Only a clock that was set goes back further.
+    if (!paused && (now > last.current || now < last.current - 2 * tickMs)) last.current = now;
     return last.current;
   });
 }
 
-const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-
 /** The part of the stream that a view needs. The other views learn from a changed overview that they should read again. */
 function topicsOf(pathname: string): string {
   const [, view = '', id = ''] = pathname.split('/');
-  if (view === 'sessions' && uuidForm.test(id)) return `topics=events&session=${id}`;
+  const session = view === 'sessions' ? uuidIn(id) : undefined;
+  if (session !== undefined) return `topics=events&session=${session}`;
   return view === 'sessions' || view === 'machines' || view === 'events' ? `topics=${view}` : 'topics=overview';
 }
 
@@ -163,7 +166,7 @@ export function useFleetStream(onRefused: () => void): void {
   useEffect(() => {
     if (paused || !visible) return;
     const leaving = new AbortController();
-    const changes = createChanges(client, systemClock);
+    const changes = createChanges(client, systemClock, redraws);
     let lost: ReturnType<typeof setTimeout> | undefined;
     const show = (connected: boolean) => {
       clearTimeout(lost);

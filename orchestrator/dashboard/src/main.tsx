@@ -1,9 +1,10 @@
-import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
+import { focusManager, QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ApiError } from './api.ts';
 import { LiveProvider } from './live.tsx';
+import { drawQueries } from './redraws.ts';
 import { preloadViews, router } from './router.tsx';
 import { onRefused, SignedIn } from './session.tsx';
 
@@ -16,6 +17,12 @@ const client: QueryClient = new QueryClient({
       retryDelay: (count) => 1_000 * 2 ** count,
     },
   },
+});
+drawQueries(client);
+// The window can gain the focus without having been hidden, and the operator may come from asking an admin for a role.
+focusManager.setEventListener((onFocus) => {
+  for (const name of ['visibilitychange', 'focus']) window.addEventListener(name, () => onFocus());
+  return undefined;
 });
 
 createRoot(document.getElementById('root') as HTMLElement).render(

@@ -1,9 +1,10 @@
 import type { UseQueryResult } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
+import { Link, useParams } from '@tanstack/react-router';
 import { createContext, type ReactNode, useContext, useEffect, useState } from 'react';
-import type { ApiError } from './api.ts';
+import { type ApiError, uuidIn } from './api.ts';
 import { duration, fullTime, type Tone, timeIn, toneOf, words, type Zone } from './format.ts';
 import { useLiveState, useNow } from './live.tsx';
+import { serverTime } from './server-time.ts';
 
 /** Small parts that several views use. */
 export const ZoneContext = createContext<Zone>('utc');
@@ -28,7 +29,7 @@ export function When({ at }: { at: string | number | null }) {
   const ms = typeof at === 'number' ? at : Date.parse(at);
   return (
     <time dateTime={new Date(ms).toISOString()} title={fullTime(ms)}>
-      {timeIn(zone, ms, Date.now())}
+      {timeIn(zone, ms, serverTime())}
     </time>
   );
 }
@@ -69,6 +70,11 @@ export function Id({ value, whole = false }: { value: string | null; whole?: boo
 }
 
 type Target = 'sessions' | 'machines' | 'tenants';
+const listOf = {
+  sessions: { to: '/sessions', name: 'Sessions' },
+  machines: { to: '/machines', name: 'Machines' },
+  tenants: { to: '/tenants', name: 'Tenants' },
+} as const satisfies Record<Target, { to: string; name: string }>;
 
 /** A link to the page of a session, machine or tenant. @param row the keys j and k move between such links */
 export function IdLink({
@@ -114,6 +120,9 @@ export function Facts({ of }: { of: Array<[name: string, value: ReactNode]> }) {
   );
 }
 
+/** Longer texts may contain words that are wider than the window, such as names that somebody else has chosen. */
+const longWord = 24;
+
 /** A table of few rows. */
 export function Rows({
   label,
@@ -141,7 +150,11 @@ export function Rows({
           <tr key={key}>
             {cells.map((cell, at) => (
               <td key={head[at]} data-label={head[at]}>
-                {orDash(cell)}
+                {typeof cell === 'string' && cell.length > longWord ? (
+                  <span className="free">{cell}</span>
+                ) : (
+                  orDash(cell)
+                )}
               </td>
             ))}
           </tr>
@@ -164,7 +177,24 @@ function Skeleton() {
   );
 }
 
+/** Opens the search. */
+export const OpenSearchContext = createContext<() => void>(() => undefined);
+
+/** The address names a thing that is not there. */
+function NotFound({ children }: { children: string }) {
+  const openSearch = useContext(OpenSearchContext);
+  return (
+    <div className="notice" data-tone="bad" role="alert">
+      <p>{children}</p>
+      <button type="button" onClick={openSearch}>
+        Find by any id
+      </button>
+    </div>
+  );
+}
+
 function ProblemNotice({ error, again }: { error: ApiError; again: () => void }) {
+  if (error.status === 404) return <NotFound>{error.message}</NotFound>;
   /** What is wrong is in the address: to send it again would be useless. */
   const isOfAddress = error.status === 400 || error.status === 422;
   return (
@@ -180,18 +210,50 @@ function ProblemNotice({ error, again }: { error: ApiError; again: () => void })
           Clear filters
         </Link>
       ) : (
-        error.status !== 404 && (
-          <button type="button" onClick={again}>
-            Try again
-          </button>
-        )
+        <button type="button" onClick={again}>
+          Try again
+        </button>
       )}
     </div>
   );
 }
 
+/** The address is that of no view. */
+export const NoPage = () => (
+  <>
+    <Title>No such page</Title>
+    <NotFound>This address is unknown or not complete. Choose a view, or find what you look for by its id.</NotFound>
+  </>
+);
+
+/** A view that could not be drawn. */
+export const Broken = () => (
+  <>
+    <Title>This view failed</Title>
+    <div className="notice" data-tone="bad" role="alert">
+      <p>A fault of the dashboard prevents this view. Reload the page. If that does not help, open another view.</p>
+      <button type="button" onClick={() => location.reload()}>
+        Reload
+      </button>
+    </div>
+  </>
+);
+
+/** The view of one thing by the id in the address. What cannot be an id is not asked for. @param one such as `session` */
+export function ById({ to, one, children }: { to: Target; one: string; children: (id: string) => ReactNode }) {
+  const { id } = useParams({ strict: false }) as { id: string };
+  const uuid = uuidIn(id);
+  if (uuid !== undefined) return children(uuid);
+  return (
+    <>
+      <Title of={listOf[to]}>{`No such ${one}`}</Title>
+      <NotFound>{`The address does not end with the id of a ${one}. An id has 32 digits and letters in five groups.`}</NotFound>
+    </>
+  );
+}
+
 /** A notice that the last refresh failed, so the figures are old. */
-export function Stale({
+function Stale({
   query,
 }: {
   query: Pick<UseQueryResult<unknown, ApiError>, 'isRefetchError' | 'dataUpdatedAt' | 'error'>;
@@ -199,7 +261,7 @@ export function Stale({
   if (!query.isRefetchError || !query.error) return null;
   return (
     <p className="notice" data-tone="warn" role="status">
-      As of <When at={query.dataUpdatedAt} />. {query.error.message} Trying again.
+      As of <When at={serverTime(query.dataUpdatedAt)} />. {query.error.message} Trying again.
     </p>
   );
 }
@@ -209,7 +271,9 @@ export function Loaded<T>({
   query,
   children,
 }: {
-  query: UseQueryResult<T, ApiError>;
+  query: Pick<UseQueryResult<T, ApiError>, 'data' | 'error' | 'isRefetchError' | 'dataUpdatedAt'> & {
+    refetch(): Promise<unknown>;
+  };
   children: (data: T) => ReactNode;
 }) {
   if (query.data === undefined)

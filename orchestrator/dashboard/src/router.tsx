@@ -1,17 +1,14 @@
 import type { DashboardView } from '@greenroom/shared/protocol/operators.ts';
-import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from '@tanstack/react-router';
 import { queryOf, type Search, searchOf } from './api.ts';
 import { Frame } from './frame.tsx';
+import { Broken, NoPage } from './parts.tsx';
 
 /** The addresses of the dashboard. The orchestrator serves its page at each of `dashboardViews` (orchestrator/src/ops/dashboard.ts). */
 const root = createRootRoute({
   component: Frame,
   validateSearch: (search): Search => search as Search,
-  notFoundComponent: () => (
-    <p>
-      There is no such page. <Link to="/">Overview</Link>
-    </p>
-  ),
+  notFoundComponent: NoPage,
 });
 
 type Path = '/' | `/${DashboardView}` | `/${DashboardView}/$id`;
@@ -44,6 +41,7 @@ export const router = createRouter({
     at('/events', () => import('./views/events.tsx'), 'EventsView'),
     at('/audit', () => import('./views/audit.tsx'), 'AuditView'),
   ]),
+  defaultErrorComponent: Broken,
   parseSearch: searchOf,
   stringifySearch: (search) => {
     const query = queryOf(search as Search);

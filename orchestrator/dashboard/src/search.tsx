@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
 import { type RefObject, useDeferredValue, useState } from 'react';
 import type { OpsHit } from './answers.ts';
-import { type ApiError, get } from './api.ts';
+import { type ApiError, get, queryOf } from './api.ts';
 import { words } from './format.ts';
 
 /** Jump to anything by any of its ids. */
@@ -18,7 +18,7 @@ export function Search({ dialog }: { dialog: RefObject<HTMLDialogElement | null>
   const wanted = useDeferredValue(text.trim());
   const { data, error, isFetching } = useQuery<{ data: OpsHit[] }, ApiError>({
     queryKey: ['find', wanted],
-    queryFn: ({ signal }) => get(`find?q=${encodeURIComponent(wanted)}`, signal),
+    queryFn: ({ signal }) => get(`find?${queryOf({ q: wanted })}`, signal),
     enabled: wanted !== '',
     staleTime: 5_000,
   });

@@ -3,6 +3,7 @@ import { createContext, type FormEvent, type ReactNode, useCallback, useContext,
 import type { Me, OperatorRole } from './answers.ts';
 import { ApiError, get, send } from './api.ts';
 import { useRefresh } from './live.tsx';
+import { learnServerTime } from './server-time.ts';
 
 /** Who is signed in. */
 const MeContext = createContext<Me | undefined>(undefined);
@@ -46,8 +47,11 @@ type Who = Me | Nobody;
 const isSignedIn = (who: Who): who is Me => 'role' in who;
 
 async function readWho(client: QueryClient, signal: AbortSignal): Promise<Who> {
+  const askedAt = Date.now();
   try {
-    return await get<Me>('me', signal);
+    const me = await get<Me>('me', signal);
+    learnServerTime(me.now, askedAt);
+    return me;
   } catch (error) {
     if (!(error instanceof ApiError) || error.status !== 401) throw error;
     const before = client.getQueryData<Who>(meKey);

@@ -1,16 +1,20 @@
-import { useParams } from '@tanstack/react-router';
 import { ActButton } from '../acts.tsx';
 import type { OpsMachine } from '../answers.ts';
 import { duration, megabytes, usd, words } from '../format.ts';
 import { useLive } from '../live.tsx';
-import { Age, Facts, Id, IdLink, Loaded, Panel, Rows, State, Title, When } from '../parts.tsx';
+import { Age, ById, Facts, Id, IdLink, Loaded, Panel, Rows, State, Title, When } from '../parts.tsx';
 import { replaceOf, stopOf } from './machines.tsx';
 import { Evidence } from './session.tsx';
 
 const leaving = ['destroying', 'destroyed'];
 
-export function MachineView() {
-  const { id } = useParams({ strict: false }) as { id: string };
+export const MachineView = () => (
+  <ById to="machines" one="machine">
+    {(id) => <MachinePage key={id} id={id} />}
+  </ById>
+);
+
+function MachinePage({ id }: { id: string }) {
   const query = useLive<OpsMachine>(`machines/${id}`, 5_000);
   const machine = query.data;
   const gone = machine && leaving.includes(machine.state) ? `It is ${machine.state} already.` : undefined;

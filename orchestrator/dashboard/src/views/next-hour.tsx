@@ -3,6 +3,7 @@ import type { Forecast, OpsPool } from '../answers.ts';
 import { duration, fraction, number, plural } from '../format.ts';
 import { useLive } from '../live.tsx';
 import { IdLink, Loaded, Panel, Rows, State, Title, When } from '../parts.tsx';
+import { serverTime } from '../server-time.ts';
 import { SetPool } from './pools.tsx';
 
 /** The schedule of the next hour, laid over Fly's create limit and the pools. */
@@ -36,7 +37,7 @@ const chartHeight = 140;
 function Minutes({ of: { minutes, tenants } }: { of: Forecast }) {
   const caption = useId();
   const perMinute = tenants.reduce((sum, { creates_per_second }) => sum + creates_per_second * 60, 0);
-  const first = Math.floor(Date.now() / minuteMs) * minuteMs;
+  const first = Math.floor(serverTime() / minuteMs) * minuteMs;
   const most = Math.max(...minutes.map(({ sessions }) => sessions));
   const top = Math.max(most, Math.min(perMinute, most * 2)) * 1.1;
   const y = (value: number) => chartHeight - (value / top) * chartHeight;

@@ -4,6 +4,7 @@ import type { OpsRegion } from '../answers.ts';
 import { cityOf, regionCodes } from '../format.ts';
 import { useLive } from '../live.tsx';
 import { Loaded, Ms, Rows, State, Title, When } from '../parts.tsx';
+import { serverTime } from '../server-time.ts';
 
 const set = (region: string, verb: string, state: string): Act => ({
   ...{ verb, method: 'PUT' },
@@ -25,7 +26,7 @@ export function RegionsView() {
 
 function Regions({ used }: { used: OpsRegion[] }) {
   const isDrained = ({ drain }: OpsRegion) =>
-    drain !== null && (drain.until === null || Date.parse(drain.until) > Date.now());
+    drain !== null && (drain.until === null || Date.parse(drain.until) > serverTime());
   const codes = new Set(used.map(({ region }) => region));
   const head = [
     'Region',
@@ -54,7 +55,7 @@ function Regions({ used }: { used: OpsRegion[] }) {
               </span>,
               isDrained(r) ? (
                 <span key="s">
-                  <State value="drained" /> <span className="soft">{r.drain?.why}</span>
+                  <State value="drained" /> <span className="soft free">{r.drain?.why}</span>
                 </span>
               ) : (
                 <State key="s" value="open" />

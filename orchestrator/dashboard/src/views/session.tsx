@@ -1,18 +1,22 @@
 import { useQuery } from '@tanstack/react-query';
-import { useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { ActButton } from '../acts.tsx';
 import type { OpsEvent, Page, SessionDocument } from '../answers.ts';
 import { type ApiError, get } from '../api.ts';
 import { duration, megabytes, usd, words } from '../format.ts';
 import { useLive } from '../live.tsx';
-import { Age, Facts, Id, IdLink, Loaded, orDash, Panel, Rows, State, Title, When } from '../parts.tsx';
+import { Age, ById, Facts, Id, IdLink, Loaded, orDash, Panel, Rows, State, Title, When } from '../parts.tsx';
 import { useRefusal } from '../session.tsx';
 import { Waterfall } from '../waterfall.tsx';
 import { endOf } from './sessions.tsx';
 
-export function SessionView() {
-  const { id } = useParams({ strict: false }) as { id: string };
+export const SessionView = () => (
+  <ById to="sessions" one="session">
+    {(id) => <SessionPage key={id} id={id} />}
+  </ById>
+);
+
+function SessionPage({ id }: { id: string }) {
   const query = useLive<SessionDocument>(`sessions/${id}`, 5_000);
   const ended = query.data !== undefined && query.data.completed_at !== null;
   return (
@@ -191,7 +195,7 @@ export function Evidence({ reason, evidence }: { reason: string | null; evidence
   return (
     <>
       {words(reason)}
-      {evidence && <span className="soft"> {evidence}</span>}
+      {evidence && <span className="soft free">{evidence}</span>}
     </>
   );
 }
@@ -242,7 +246,8 @@ function Entries({ id }: { id: string }) {
   const query = useQuery<{ data: Entry[] }, ApiError>({
     queryKey: ['transcript', id],
     queryFn: ({ signal }) => get(`sessions/${id}/transcript`, signal),
-    staleTime: Number.POSITIVE_INFINITY,
+    // It is never read again by itself, not even after an act.
+    staleTime: 'static',
     // It is forgotten as soon as it is no longer shown.
     gcTime: 0,
     refetchOnReconnect: false,

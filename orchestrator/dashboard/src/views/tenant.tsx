@@ -1,13 +1,18 @@
-import { Link, useParams } from '@tanstack/react-router';
+import { Link } from '@tanstack/react-router';
 import type { OpsPool, OpsTenant } from '../answers.ts';
 import { cityOf, number, usd, words } from '../format.ts';
 import { useLive } from '../live.tsx';
-import { Facts, Id, Loaded, Panel, Rows, State, Title, When } from '../parts.tsx';
+import { ById, Facts, Id, Loaded, Panel, Rows, State, Title, When } from '../parts.tsx';
 import { Fill } from './overview.tsx';
 import { SetPool } from './pools.tsx';
 
-export function TenantView() {
-  const { id } = useParams({ strict: false }) as { id: string };
+export const TenantView = () => (
+  <ById to="tenants" one="tenant">
+    {(id) => <TenantPage key={id} id={id} />}
+  </ById>
+);
+
+function TenantPage({ id }: { id: string }) {
   const query = useLive<OpsTenant>(`tenants/${id}`, 5_000);
   return (
     <>
