@@ -2,22 +2,6 @@ import type { Microphone } from './microphone.ts';
 import { objectIn } from './object-in.ts';
 import type { CallPeer, IceServer } from './types.ts';
 
-/** Longest wait for ICE candidates before the offer is sent, ms. The provider does not need them. */
-const gatherMs = 500;
-
-/** Waits for ICE gathering to be complete, or for `gatherMs`. */
-function gathered(connection: RTCPeerConnection): Promise<void> {
-  if (connection.iceGatheringState === 'complete') return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, gatherMs);
-    connection.addEventListener('icegatheringstatechange', () => {
-      if (connection.iceGatheringState !== 'complete') return;
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}
-
 export interface BrowserPeerOptions {
   /** Opened and closed by the caller. Its track may change during the call. */
   microphone: Microphone;
@@ -35,10 +19,12 @@ export function createBrowserPeer({ microphone, iceServers, onVoice }: BrowserPe
   const forget = microphone.onTrack((track) => void sender.replaceTrack(track).catch(() => undefined));
   connection.addEventListener('track', ({ streams, track }) => onVoice(streams[0] ?? new MediaStream([track])));
   return {
+    // Sent without candidates: the provider answers checks that it did not expect, and gathering takes a tenth of a second or,
+    // with a relay, much longer.
     offer: async () => {
-      await connection.setLocalDescription(await connection.createOffer());
-      await gathered(connection);
-      return connection.localDescription?.sdp ?? '';
+      const offer = await connection.createOffer();
+      await connection.setLocalDescription(offer);
+      return offer.sdp ?? '';
     },
     accept: (sdp) => connection.setRemoteDescription({ type: 'answer', sdp }),
     onEvent: (listener) =>

@@ -23,7 +23,7 @@ export interface Calls {
   readonly state: CallState;
   /** Makes the first offer of this page before its socket is open. */
   prepare(): void;
-  /** Call it when `init_session` was sent: sends the offer of `prepare`, if it is ready. */
+  /** Call it when `init_session` was sent: the offer of `prepare` is sent now, or as soon as it is ready. */
   opened(): void;
   /** Call it when the worker has refused an offer. Makes the offer again if it was sent before `session_ready`. */
   refused(): void;
@@ -90,6 +90,8 @@ export function createCalls(deps: CallsDeps): Calls {
   let failures = 0;
   /** The offer of `prepare`, until `session_ready`. */
   let early: EarlyOffer | undefined;
+  /** `init_session` was sent and `session_ready` has not arrived: the offer of `prepare` can be sent once it is ready. */
+  let isOpened = false;
   /** Ordinal of the call whose offer was sent before `session_ready` and is not answered yet. */
   let unsure: number | undefined;
   /** Runs while waiting for an answer, a connection or the next call; there is only ever one such wait. */
@@ -117,6 +119,9 @@ export function createCalls(deps: CallsDeps): Calls {
     last?.close();
   };
 
+  const offerEarly = () => {
+    if (early?.ready && mayCall()) early.isSent = send({ type: 'sdp_offer', sdp: early.ready.sdp });
+  };
   const prepare = () => {
     if (closed || early || ordinal !== undefined) return;
     const peer = Promise.resolve().then(createPeer);
@@ -126,6 +131,7 @@ export function createCalls(deps: CallsDeps): Calls {
     Promise.all([peer, offer]).then(
       ([made, sdp]) => {
         mine.ready = { made, sdp };
+        if (early === mine && isOpened) offerEarly();
       },
       // The next attempt is made after `session_ready`, and reports the error if it fails again.
       () => {
@@ -224,12 +230,14 @@ export function createCalls(deps: CallsDeps): Calls {
     },
     prepare,
     opened: () => {
-      if (early?.ready && mayCall()) early.isSent = send({ type: 'sdp_offer', sdp: early.ready.sdp });
+      isOpened = true;
+      offerEarly();
     },
     refused: () => {
       if (unsure !== undefined && unsure === ordinal && answeredOrdinal !== ordinal) begin(unsure);
     },
     resume: ({ call_active, ordinal: at }) => {
+      isOpened = false;
       if (early?.ready && early.isSent) return adopt(early.ready, call_active ? at + 1 : at);
       if (!call_active) return begin(at);
       if (at !== ordinal) return begin(at + 1);

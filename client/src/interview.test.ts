@@ -225,13 +225,24 @@ describe('the first offer of a page', () => {
     expect([offers(), peers.length]).toEqual([['offer 1 as next', 'offer 1 as next'], 1]);
   });
 
-  test('a first offer that is not ready when the socket opens is sent with its ordinal', async () => {
-    const { createPeer } = makePeers();
-    const slow = {
-      ...createPeer(),
-      offer: () => new Promise<string>((resolve) => setTimeout(() => resolve('slow'), 500)),
-    };
-    const { ready, offers } = await begin({ createPeer: () => slow });
+  const slowPeer = (): CallPeer => ({
+    ...makePeers().createPeer(),
+    offer: () => new Promise<string>((resolve) => setTimeout(() => resolve('slow'), 500)),
+  });
+
+  test('a first offer that is made after the socket opened does not wait for session_ready', async () => {
+    const { server, offers } = await begin({ createPeer: slowPeer });
+    server().open();
+    expect(offers()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(offers()).toEqual(['slow as next']);
+    server().say({ type: 'session_ready', ordinal: 1, call_active: false, acked: [], reconnect_token: 'r' } as never);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(offers()).toEqual(['slow as next']);
+  });
+
+  test('a first offer that is made after session_ready is sent with its ordinal', async () => {
+    const { ready, offers } = await begin({ createPeer: slowPeer });
     await ready(1, false);
     expect(offers()).toEqual([]);
     await vi.advanceTimersByTimeAsync(500);
@@ -240,7 +251,7 @@ describe('the first offer of a page', () => {
 });
 
 describe('a late event', () => {
-  /** Peers whose offers take half a second, as a browser's gathering does. */
+  /** Peers whose offers take half a second, as on a slow phone. */
   const slowPeers = () => {
     const peers: Array<{ accepted: string[]; closed: boolean }> = [];
     const createPeer = (): CallPeer => {

@@ -62,9 +62,6 @@ export function markPage(): void {
   window.RTCPeerConnection = class extends RTCPeerConnection {
     constructor(configuration?: RTCConfiguration) {
       super(configuration);
-      this.addEventListener('icegatheringstatechange', () => {
-        if (this.iceGatheringState === 'complete') mark('offerMade');
-      });
       const look = setInterval(async () => {
         if (this.connectionState === 'closed') return clearInterval(look);
         const stats = [...(await this.getStats()).values()] as Array<Record<string, unknown>>;
@@ -73,6 +70,10 @@ export function markPage(): void {
         mark('audio');
         clearInterval(look);
       }, 5);
+    }
+    override async setLocalDescription(description?: RTCLocalSessionDescriptionInit) {
+      await super.setLocalDescription(description);
+      mark('offerMade');
     }
   };
 }
