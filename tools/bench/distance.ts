@@ -5,7 +5,7 @@ import { startCandidate } from '../demo/interview.ts';
 import { createPlatform } from '../demo/platform.ts';
 import type { OrchestratorProcess } from '../stack/orchestrator-process.ts';
 import { type Stack, startStack } from '../stack/stack.ts';
-import { createAllocateWorld } from './allocate/world.ts';
+import { type AllocateWorld, createAllocateWorld } from './allocate/world.ts';
 import { type DistantRelay, startDistantRelay } from './distance/relay.ts';
 import { type Benchmark, type Figure, median, percentile } from './figures.ts';
 
@@ -143,9 +143,11 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
     STANDBY_START_MS: '600000',
     RECONCILE_TICK_MS: '600000',
   });
+  let opened: AllocateWorld | undefined;
   try {
     stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
-    const world = await createAllocateWorld(stack, image, stack.flyToken);
+    opened = await createAllocateWorld(stack, image, stack.flyToken);
+    const world = opened;
     await world.addMachines(1_000, standbyMachines);
     const { url } = orchestrator;
     await world.createOne(url);
@@ -175,7 +177,6 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
     }
     progress(`edge, far: first p50 ${median(first.far).toFixed(0)} ms, again p50 ${median(again.far).toFixed(0)} ms`);
     const load = await loads(orchestrator, world, relay, progress);
-    await world.end();
     return [
       figureOf('POST /api/sessions', known, 2),
       figureOf('POST with a key that must be looked up', forgotten, 2),
@@ -184,6 +185,7 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
       ...load,
     ];
   } finally {
+    await opened?.end();
     await stop();
   }
 }
@@ -191,14 +193,17 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
 async function claimAll(stack: Stack): Promise<void> {
   const db = new pg.Client({ connectionString: stack.cloud.supabase.dbUrl });
   await db.connect();
-  await db.query(`select app.claim_session(name, app_name, fly_machine_id, 'boot', 3600000, 3600000)
-    from public.machines where session_id is not null and claimed_at is null`);
-  await db.end();
+  try {
+    await db.query(`select app.claim_session(name, app_name, fly_machine_id, 'boot', 3600000, 3600000)
+      from public.machines where session_id is not null and claimed_at is null`);
+  } finally {
+    await db.end();
+  }
 }
 
 async function loads(
   { url }: OrchestratorProcess,
-  world: Awaited<ReturnType<typeof createAllocateWorld>>,
+  world: AllocateWorld,
   relay: DistantRelay,
   progress: (line: string) => void,
 ): Promise<Figure[]> {
