@@ -5056,7 +5056,7 @@ grant execute on function public.ops_find(text) to orchestrator;
 --    order of the list, and looks at a limited number of rows, so no combination of filters reads a whole table.
 -- 2. Its rows, from the ids: a fixed statement. Postgres keeps the plan of that, because the function is plpgsql.
 
-create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 500';
+create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 300';
 comment on function app.walk_window() is
   'Returns how many rows one page looks through for filters that the walked index does not support.';
 
@@ -5113,21 +5113,25 @@ comment on function app.page_of(text, text, text, integer, integer) is
 
 -- ── schemas/operators/machines.sql ──
 create view app.ops_machine_rows with (security_invoker = true) as
-  select m.id as machine_id, m.name, m.fly_machine_id, m.fly_request_id, m.app_name, m.tenant_id,
-    t.slug as tenant, m.region, m.image, m.state, m.reason,
+  select m.id as machine_id, m.fly_machine_id, m.app_name, m.tenant_id, t.slug as tenant, m.region, m.state, m.reason,
     m.evidence, case when m.session_id is not null then 'session' when m.hot then 'hot' else 'standby' end as kind,
-    m.hot, app.is_unwanted(m) as unwanted, m.epoch, m.attempt, m.reserved_at, m.not_before, m.asked_at, m.answered_at,
-    m.created_at, m.started_at, m.assigned_at, m.booted_at, m.claimed_at, m.draining_at, m.destroying_at,
-    m.destroyed_at, m.last_heartbeat_at, m.lease_expires_at, m.hard_deadline_at, m.first_absent_at, m.host_bad_since,
-    m.unreachable_since, m.rss_bytes, m.unsaved_entries,
-    case when s.id is not null then row_to_json(x) end as session,
+    app.is_unwanted(m) as unwanted, m.epoch, m.reserved_at, m.destroyed_at, m.last_heartbeat_at, m.rss_bytes,
+    m.unsaved_entries, case when s.id is not null then row_to_json(x) end as session,
     u.cost_usd + u.standby_cost_usd + u.hot_cost_usd as cost_usd
   from public.machines m join public.tenants t on t.id = m.tenant_id
     left join public.interview_sessions s on s.id = m.session_id
     left join public.machine_usage u on u.machine_id = m.id
     cross join lateral (select s.id as session_id, s.status, s.presence,
       s.machine_id is not distinct from m.id as served_by_this) x;
-comment on view app.ops_machine_rows is 'A machine as operators see it.';
+comment on view app.ops_machine_rows is
+  'A machine as operators see it in a list: what lists show, because each further column is written for every row.';
+
+create view app.ops_machine_documents with (security_invoker = true) as
+  select v.*, m.name, m.fly_request_id, m.image, m.hot, m.attempt, m.not_before, m.asked_at, m.answered_at,
+    m.created_at, m.started_at, m.assigned_at, m.booted_at, m.claimed_at, m.draining_at, m.destroying_at,
+    m.lease_expires_at, m.hard_deadline_at, m.first_absent_at, m.host_bad_since, m.unreachable_since
+  from app.ops_machine_rows v join public.machines m on m.id = v.machine_id;
+comment on view app.ops_machine_documents is 'A machine as operators see it by itself, and with its session.';
 
 create function app.machine_rows(p_ids uuid[]) returns json
 language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
@@ -5197,7 +5201,7 @@ begin
     'events', (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'data', e.data,
         'created_at', e.created_at) order by e.id), '[]')
       from public.session_events e where e.session_id = m.session_id and e.data ->> 'machine_id' = m.id::text))
-  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id);
+  from public.machines m join app.ops_machine_documents v on v.machine_id = m.id where m.id = p_id);
 end $$;
 comment on function public.ops_machine(uuid) is
   'Returns everything that operators see of one machine, with its events. Null if there is none.';
@@ -5460,7 +5464,7 @@ begin
     'integrity', s.integrity, 'consent_withdrawn_at', s.consent_withdrawn_at,
     'phases', public.session_phases_of(s.id),
     'machines', (select coalesce(jsonb_agg(to_jsonb(m) order by m.attempt, m.reserved_at), '[]')
-      from app.ops_machine_rows m join public.machines o on o.id = m.machine_id where o.session_id = s.id),
+      from app.ops_machine_documents m join public.machines o on o.id = m.machine_id where o.session_id = s.id),
     'calls', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', c.ordinal, 'epoch', c.epoch,
         'provider', c.provider, 'call_id', c.call_id, 'opened_at', c.opened_at, 'answered_at', c.answered_at,
         'hung_up_at', c.hung_up_at) order by c.ordinal), '[]')
@@ -5542,12 +5546,18 @@ begin
         'enabled', w.enabled, 'disabled_reason', w.disabled_reason, 'failures', w.failures,
         'failing_since', w.failing_since) order by w.created_at), '[]')
       from public.webhook_endpoints w where w.tenant_id = t.id),
-    'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
+    'usage_30_days', (select jsonb_build_object('machines', coalesce(sum(d.machines), 0),
+        'cost_usd', coalesce(sum(d.run_usd), 0), 'standby_cost_usd', coalesce(sum(d.standby_usd), 0),
+        'hot_cost_usd', coalesce(sum(d.hot_usd), 0),
+        'sessions', (select count(*) from (select from public.interview_sessions s where s.tenant_id = t.id
+          and s.created_at > now() - interval '30 days' limit 1001) x))
+      from app.daily_costs d where d.tenant_id = t.id and d.day > (now() at time zone 'UTC')::date - 30))
   from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id);
 end $$;
 comment on function public.ops_tenant(uuid) is
   'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '
-  'the cost of 30 days. Null if there is none.';
+  'the cost of 30 days: the sums of ops_costs, so without test mode, and the sessions created in this time, of which '
+  'at most 1,001 are counted. Null if there is none.';
 grant execute on function public.ops_tenant(uuid) to orchestrator;
 
 create function public.ops_pools(p_filter jsonb) returns json

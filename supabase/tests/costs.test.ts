@@ -110,6 +110,8 @@ test('operators read the sums of the last days, today included, and each tenant 
     [1, 0.5, 2],
     [7, 6.5, 2],
   ]);
+  const { usage_30_days: usage } = await call(db(), 'ops_tenant', { p_id: one.id });
+  expect(usage).toEqual({ machines: 10, sessions: 0, cost_usd: 9.5, standby_cost_usd: 0.25, hot_cost_usd: 0.125 });
   const { spend } = await call(db(), 'ops_overview', { p_budgets_ms: {} });
   const { days } = await call(db(), 'ops_costs', { p_days: 1 });
   expect(spend.today_usd).toBeCloseTo(days[0].run_usd + days[0].standby_usd + days[0].hot_usd, 9);

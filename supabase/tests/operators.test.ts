@@ -57,7 +57,7 @@ describe('lists of operators', () => {
     await db().query(
       `insert into public.interview_sessions (tenant_id, candidate_id, candidate, position_id, status, outcome, reason, expires_at)
        select tenant_id, candidate_id, candidate, position_id, 'cancelled', 'cancelled', 'ended_by_platform', now()
-       from public.interview_sessions, generate_series(1, 600) where id = $1`,
+       from public.interview_sessions, generate_series(1, 400) where id = $1`,
       [id],
     );
     const page = (p_after: object | null, p_sort = 'created') =>
@@ -68,6 +68,25 @@ describe('lists of operators', () => {
     expect([second.rows.map((row: Answer) => row.session_id), second.searched_to]).toEqual([[id], null]);
     const slowest = await page(null, 'start');
     expect([slowest.rows.map((row: Answer) => row.session_id), slowest.searched_to]).toEqual([[id], null]);
+  });
+
+  test('the sessions of a tenant in 30 days are counted up to 1,001', async () => {
+    const tenant = await newTenant(db());
+    const { id } = await newSession(db(), tenant);
+    const add = (count: number, age: string) =>
+      db().query(
+        `insert into public.interview_sessions (tenant_id, candidate_id, candidate, position_id, status, outcome, reason, expires_at,
+           created_at)
+         select tenant_id, candidate_id, candidate, position_id, 'cancelled', 'cancelled', 'ended_by_platform', now(),
+           now() - $3::interval from public.interview_sessions, generate_series(1, $2::int) where id = $1`,
+        [id, count, age],
+      );
+    const counted = async () => (await call(db(), 'ops_tenant', { p_id: tenant.id })).usage_30_days.sessions;
+    await add(1_100, '31 days');
+    await add(9, '29 days');
+    expect(await counted()).toBe(10);
+    await add(1_000, '1 day');
+    expect(await counted()).toBe(1_001);
   });
 
   test('operators see neither the name nor the e-mail address of a candidate', async () => {

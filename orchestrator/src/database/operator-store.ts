@@ -32,25 +32,28 @@ const machineRow = z.looseObject({
   machine_id: z.string(),
   fly_machine_id: z.string().nullable(),
   app_name: z.string(),
+  tenant_id: z.string(),
   tenant: z.string().nullable(),
   region: z.string(),
   state: z.enum(machineStates),
-  reason: z.string().nullable(),
   kind: z.enum(['session', 'standby', 'hot']),
-  reserved_at: time,
-  ...{ name: z.string(), tenant_id: z.string(), image: textOrNull, evidence: textOrNull, fly_request_id: textOrNull },
-  ...{ unwanted: z.boolean(), epoch: numberOrNull, attempt: numberOrNull, cost_usd: numberOrNull },
+  ...{ reason: textOrNull, evidence: textOrNull, unwanted: z.boolean(), epoch: numberOrNull, cost_usd: numberOrNull },
   ...{ rss_bytes: numberOrNull, unsaved_entries: numberOrNull },
-  ...{ not_before: timeOrNull, asked_at: timeOrNull, answered_at: timeOrNull, created_at: timeOrNull },
-  ...{ started_at: timeOrNull, assigned_at: timeOrNull, booted_at: timeOrNull, claimed_at: timeOrNull },
-  ...{ draining_at: timeOrNull, destroying_at: timeOrNull, destroyed_at: timeOrNull, hard_deadline_at: timeOrNull },
-  ...{ last_heartbeat_at: timeOrNull, lease_expires_at: timeOrNull, first_absent_at: timeOrNull },
-  ...{ host_bad_since: timeOrNull, unreachable_since: timeOrNull },
+  ...{ reserved_at: time, destroyed_at: timeOrNull, last_heartbeat_at: timeOrNull },
   session: z
     .object({ session_id: z.string(), status: z.string(), presence: z.string(), served_by_this: z.boolean() })
     .nullable(),
 });
 export type OpsMachineRow = z.output<typeof machineRow>;
+/** What only the documents of a machine and of its session contain. */
+const wholeMachine = machineRow.extend({
+  ...{ name: z.string(), fly_request_id: textOrNull, image: textOrNull, attempt: numberOrNull },
+  ...{ not_before: timeOrNull, asked_at: timeOrNull, answered_at: timeOrNull, created_at: timeOrNull },
+  ...{ started_at: timeOrNull, assigned_at: timeOrNull, booted_at: timeOrNull, claimed_at: timeOrNull },
+  ...{ draining_at: timeOrNull, destroying_at: timeOrNull, lease_expires_at: timeOrNull },
+  ...{ hard_deadline_at: timeOrNull, first_absent_at: timeOrNull, host_bad_since: timeOrNull },
+  unreachable_since: timeOrNull,
+});
 
 const callRow = z.looseObject({
   ...{ ordinal: z.number(), epoch: z.number(), provider: z.string(), call_id: textOrNull },
@@ -61,7 +64,7 @@ const delivery = z.looseObject({
   ...{ attempts: z.number(), last_status: numberOrNull, last_error: textOrNull, created_at: time },
 });
 const sessionDocument = sessionRow.extend({
-  machines: z.array(machineRow),
+  machines: z.array(wholeMachine),
   calls: z.array(callRow),
   transcript: z
     .object({ entries: z.number(), unverified: z.number(), complete: z.boolean().nullable(), erased_at: timeOrNull })
@@ -72,7 +75,7 @@ const sessionDocument = sessionRow.extend({
   ...{ external_id: textOrNull, region_reason: textOrNull, integrity: z.unknown() },
 });
 export type OpsSession = z.output<typeof sessionDocument>;
-const machineDocument = machineRow.extend({
+const machineDocument = wholeMachine.extend({
   taken_by: textOrNull,
   events: z.array(z.looseObject({ id: z.number(), type: z.string(), data: z.unknown(), created_at: time })),
 });

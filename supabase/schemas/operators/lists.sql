@@ -3,7 +3,7 @@
 --    order of the list, and looks at a limited number of rows, so no combination of filters reads a whole table.
 -- 2. Its rows, from the ids: a fixed statement. Postgres keeps the plan of that, because the function is plpgsql.
 
-create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 500';
+create function app.walk_window() returns integer language sql immutable set search_path = '' as 'select 300';
 comment on function app.walk_window() is
   'Returns how many rows one page looks through for filters that the walked index does not support.';
 

@@ -1,19 +1,23 @@
 create view app.ops_machine_rows with (security_invoker = true) as
-  select m.id as machine_id, m.name, m.fly_machine_id, m.fly_request_id, m.app_name, m.tenant_id,
-    t.slug as tenant, m.region, m.image, m.state, m.reason,
+  select m.id as machine_id, m.fly_machine_id, m.app_name, m.tenant_id, t.slug as tenant, m.region, m.state, m.reason,
     m.evidence, case when m.session_id is not null then 'session' when m.hot then 'hot' else 'standby' end as kind,
-    m.hot, app.is_unwanted(m) as unwanted, m.epoch, m.attempt, m.reserved_at, m.not_before, m.asked_at, m.answered_at,
-    m.created_at, m.started_at, m.assigned_at, m.booted_at, m.claimed_at, m.draining_at, m.destroying_at,
-    m.destroyed_at, m.last_heartbeat_at, m.lease_expires_at, m.hard_deadline_at, m.first_absent_at, m.host_bad_since,
-    m.unreachable_since, m.rss_bytes, m.unsaved_entries,
-    case when s.id is not null then row_to_json(x) end as session,
+    app.is_unwanted(m) as unwanted, m.epoch, m.reserved_at, m.destroyed_at, m.last_heartbeat_at, m.rss_bytes,
+    m.unsaved_entries, case when s.id is not null then row_to_json(x) end as session,
     u.cost_usd + u.standby_cost_usd + u.hot_cost_usd as cost_usd
   from public.machines m join public.tenants t on t.id = m.tenant_id
     left join public.interview_sessions s on s.id = m.session_id
     left join public.machine_usage u on u.machine_id = m.id
     cross join lateral (select s.id as session_id, s.status, s.presence,
       s.machine_id is not distinct from m.id as served_by_this) x;
-comment on view app.ops_machine_rows is 'A machine as operators see it.';
+comment on view app.ops_machine_rows is
+  'A machine as operators see it in a list: what lists show, because each further column is written for every row.';
+
+create view app.ops_machine_documents with (security_invoker = true) as
+  select v.*, m.name, m.fly_request_id, m.image, m.hot, m.attempt, m.not_before, m.asked_at, m.answered_at,
+    m.created_at, m.started_at, m.assigned_at, m.booted_at, m.claimed_at, m.draining_at, m.destroying_at,
+    m.lease_expires_at, m.hard_deadline_at, m.first_absent_at, m.host_bad_since, m.unreachable_since
+  from app.ops_machine_rows v join public.machines m on m.id = v.machine_id;
+comment on view app.ops_machine_documents is 'A machine as operators see it by itself, and with its session.';
 
 create function app.machine_rows(p_ids uuid[]) returns json
 language plpgsql stable set search_path = '' set plan_cache_mode = 'force_generic_plan' as $$
@@ -83,7 +87,7 @@ begin
     'events', (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'type', e.type, 'data', e.data,
         'created_at', e.created_at) order by e.id), '[]')
       from public.session_events e where e.session_id = m.session_id and e.data ->> 'machine_id' = m.id::text))
-  from public.machines m join app.ops_machine_rows v on v.machine_id = m.id where m.id = p_id);
+  from public.machines m join app.ops_machine_documents v on v.machine_id = m.id where m.id = p_id);
 end $$;
 comment on function public.ops_machine(uuid) is
   'Returns everything that operators see of one machine, with its events. Null if there is none.';

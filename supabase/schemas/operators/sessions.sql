@@ -152,7 +152,7 @@ begin
     'integrity', s.integrity, 'consent_withdrawn_at', s.consent_withdrawn_at,
     'phases', public.session_phases_of(s.id),
     'machines', (select coalesce(jsonb_agg(to_jsonb(m) order by m.attempt, m.reserved_at), '[]')
-      from app.ops_machine_rows m join public.machines o on o.id = m.machine_id where o.session_id = s.id),
+      from app.ops_machine_documents m join public.machines o on o.id = m.machine_id where o.session_id = s.id),
     'calls', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', c.ordinal, 'epoch', c.epoch,
         'provider', c.provider, 'call_id', c.call_id, 'opened_at', c.opened_at, 'answered_at', c.answered_at,
         'hung_up_at', c.hung_up_at) order by c.ordinal), '[]')

@@ -53,12 +53,18 @@ begin
         'enabled', w.enabled, 'disabled_reason', w.disabled_reason, 'failures', w.failures,
         'failing_since', w.failing_since) order by w.created_at), '[]')
       from public.webhook_endpoints w where w.tenant_id = t.id),
-    'usage_30_days', public.tenant_usage(t.id, clock_timestamp() - interval '30 days', clock_timestamp()))
+    'usage_30_days', (select jsonb_build_object('machines', coalesce(sum(d.machines), 0),
+        'cost_usd', coalesce(sum(d.run_usd), 0), 'standby_cost_usd', coalesce(sum(d.standby_usd), 0),
+        'hot_cost_usd', coalesce(sum(d.hot_usd), 0),
+        'sessions', (select count(*) from (select from public.interview_sessions s where s.tenant_id = t.id
+          and s.created_at > now() - interval '30 days' limit 1001) x))
+      from app.daily_costs d where d.tenant_id = t.id and d.day > (now() at time zone 'UTC')::date - 30))
   from public.tenants t join app.ops_tenant_rows v on v.tenant_id = t.id where t.id = p_id);
 end $$;
 comment on function public.ops_tenant(uuid) is
   'Returns everything that operators see of one tenant: limits, apps, pools, keys (never their secrets), webhooks and '
-  'the cost of 30 days. Null if there is none.';
+  'the cost of 30 days: the sums of ops_costs, so without test mode, and the sessions created in this time, of which '
+  'at most 1,001 are counted. Null if there is none.';
 grant execute on function public.ops_tenant(uuid) to orchestrator;
 
 create function public.ops_pools(p_filter jsonb) returns json

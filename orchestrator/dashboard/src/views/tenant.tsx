@@ -58,7 +58,7 @@ function Tenant({ tenant: t }: { tenant: OpsTenant }) {
         <Panel title="Last 30 days">
           <Facts
             of={[
-              ['Sessions', number(t.usage_30_days.sessions)],
+              ['Sessions', t.usage_30_days.sessions > 1_000 ? '1,000+' : number(t.usage_30_days.sessions)],
               ['Machines', number(t.usage_30_days.machines)],
               ['Cost', usd(t.usage_30_days.cost_usd)],
             ]}
