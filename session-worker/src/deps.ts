@@ -38,6 +38,7 @@ export function createDeps(config: Config): Deps {
     http,
     voice,
     identity: createIdentity({
+      clock,
       http: createHttp({ clock, socketPath: config.flyApiSocket }),
       audience: config.orchestratorUrl,
     }),

@@ -59,7 +59,7 @@ export async function serveWorker({
     log,
     http,
     voice: voice ?? createOpenAiVoice({ http, clock }),
-    identity: createIdentity({ http: flyHttp, audience: peers.url }),
+    identity: createIdentity({ http: flyHttp, audience: peers.url, clock }),
     acceptUpgrade: createUpgrade(),
     orchestratorUrl: peers.url,
     claimMs,

@@ -16,6 +16,8 @@ import type { Identity } from './identity.ts';
  * - A hot machine has no session yet. Its worker claims again and lets the orchestrator hold the claim until there is
  *   one (docs/adr/0017). `hurry` ends the wait: the worker claims at once. Without an answer within `waitMs` the process
  *   exits.
+ * - A held claim that is answered before its time is over says that there may be a session. The next claim is not held, and
+ *   `hurry` does not break it off: its answer is on the way.
  */
 export type ClaimResult =
   | { kind: 'claimed'; claim: ClaimResponse }
@@ -51,6 +53,7 @@ export async function claimSession(deps: ClaimDeps): Promise<ClaimResult> {
   let holdMs = 0;
   let failures = 0;
   let early = 0;
+  let wasTold = false;
   let held: AbortController | undefined;
   let hurried = false;
   let asked = false;
@@ -65,11 +68,18 @@ export async function claimSession(deps: ClaimDeps): Promise<ClaimResult> {
 
   const attempt = async (): Promise<Try> => {
     const wait = new AbortController();
-    const mayHold = !hurried && holdMs > 0;
+    const mayHold = !hurried && !wasTold && holdMs > 0;
+    const startedMs = clock.monotonicMs();
     hurried = false;
     held = mayHold ? wait : undefined;
     try {
-      return await tryOnce({ ...deps, onAsked }, mayHold ? holdMs : 0, AbortSignal.any([limit.signal, wait.signal]));
+      const result = await tryOnce(
+        { ...deps, onAsked },
+        mayHold ? holdMs : 0,
+        AbortSignal.any([limit.signal, wait.signal]),
+      );
+      wasTold = mayHold && result.kind === 'pending' && clock.monotonicMs() - startedMs < holdMs;
+      return result;
     } finally {
       held = undefined;
     }
@@ -138,5 +148,7 @@ async function tryOnce(
       ? { kind: 'pending', pending: answer.value }
       : { kind: 'claimed', claim: answer.value };
   if (mayWorkLater(answer)) return { kind: 'again', status: answer.status };
+  // A token that was accepted before may have expired: this VM was suspended, or its clock differs.
+  if (answer.code === 'worker_identity_refused' && identity.forget()) return { kind: 'again', status: answer.status };
   return { kind: 'refused', status: answer.status, code: answer.code ?? 'unknown' };
 }

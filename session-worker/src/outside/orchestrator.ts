@@ -138,7 +138,8 @@ export function createOrchestrator(deps: OrchestratorDeps): Orchestrator {
   };
 }
 
-const claimAnswer = z.union([claimResponse, claimPending]);
+/** The small one first: most claims of a hot worker get it. */
+const claimAnswer = z.union([claimPending, claimResponse]);
 
 /**
  * Result of a route that answers 204. An empty body with any other status does not come from the
