@@ -196,7 +196,6 @@ export function createInterview(deps: InterviewDeps): Interview {
       for (let ordinal = 1; ordinal < claim.next_ordinal; ordinal += 1) record.transcript.open(ordinal);
       if (claim.open_call) conversation.takeOver(claim.open_call);
       watches.start();
-      setImmediate(record.warm);
       ending.obey(claim.directive);
     },
     admit: async (request) => {
@@ -204,8 +203,10 @@ export function createInterview(deps: InterviewDeps): Interview {
       if (admission.kind === 'admitted') {
         phases.edgeWaited(admission.waitedMs);
         tracing.record({ name: 'edge wait', startMs: ownNow() - (admission.waitedMs ?? 0), endMs: ownNow() });
-        if (!ending.isDecided) conversation.expectOffer();
-        return room.enter;
+        return (socket) => {
+          room.enter(socket);
+          if (!ending.isDecided) conversation.expectOffer();
+        };
       }
       log.info({ close_code: admission.code, reason: admission.why }, 'socket refused');
       return (socket) => socket.close(admission.code, admission.why);

@@ -27,8 +27,6 @@ export interface SessionRecord {
   readonly mayHaveCandidate: boolean;
   /** Stores that a recording begins now. Tried once: the interview does not depend on it. */
   recordingStarted(videoId: string): Promise<void>;
-  /** Loads the database client in the background. */
-  warm(): void;
   /** Writes nothing more from now on. */
   stop(): void;
 }
@@ -90,7 +88,6 @@ export function createRecord({
       const stored = await store.recordingStarted(videoId);
       if (stored.kind !== 'ok') log.warn({ kind: stored.kind }, 'could not store when a recording began');
     },
-    warm: store.warm,
     stop: () => {
       writer.stop();
       reports.stop();

@@ -34,6 +34,31 @@ describe('reports', () => {
     ]);
   });
 
+  test('the first presence is sent half a second later, or before whatever is reported next', async () => {
+    const first = { status: 'connecting', presence: 'present' };
+    const waiting = setUp(() => ok);
+    waiting.reports.presence('present');
+    await waiting.clock.advance(499);
+    expect(waiting.sent).toEqual([]);
+    await waiting.clock.advance(1);
+    expect(waiting.sent).toEqual([first]);
+    const followed = setUp(() => ok);
+    followed.reports.presence('present');
+    followed.reports.add({ status: 'in_progress' });
+    await followed.clock.advance(0);
+    expect(followed.sent).toEqual([first, { status: 'in_progress' }]);
+    const lost = setUp(() => ok);
+    lost.reports.presence('present');
+    lost.reports.presence('lost');
+    await lost.clock.advance(1_000);
+    expect(lost.sent).toEqual([first, { presence: 'lost' }]);
+    const ended = setUp(() => ok);
+    ended.reports.presence('present');
+    await ended.reports.flush(new AbortController().signal);
+    expect(ended.sent).toEqual([first]);
+    expect(ended.clock.pending).toBe(0);
+  });
+
   // Failure pinned: a socket that opened and closed repeatedly made an event and a webhook delivery each time.
   test('a presence that changes rapidly is reported a limited number of times, always with the last state', async () => {
     const { clock, sent, reports } = setUp(() => ok);

@@ -9,8 +9,9 @@ import { createRateLimit } from '../room/rate-limit.ts';
  * Reports the session's progress to the database: connecting, in progress, finalizing, and the candidate's
  * presence (outbox.ts).
  *
- * - The conversation never waits for a report.
- * - A change of presence is reported at once. After `presenceBurst` changes only one per `presenceGapMs` is
+ * - The conversation never waits for a report. The first one, that the candidate is present, is sent after `firstPresentMs`, or
+ *   before the next one: in the meantime the browser is greeted and its offer answered.
+ * - Any other change of presence is reported at once. After `presenceBurst` changes only one per `presenceGapMs` is
  *   reported, because each report makes an event and may make a webhook. The last state is always reported.
  */
 export interface Reports {
@@ -30,6 +31,7 @@ export interface ReportsDeps {
   random?: () => number;
 }
 
+const firstPresentMs = 500;
 const presenceBurst = 4;
 const presenceGapMs = 5_000;
 
@@ -44,6 +46,8 @@ export function createReports({ clock, log, report, onFenced, random }: ReportsD
   let reported: Presence | undefined;
   let now: Presence | undefined;
   let later: Timer | undefined;
+  /** Runs while the first presence waits. */
+  let first: Timer | undefined;
   const rate = createRateLimit({
     perSecond: 1_000 / presenceGapMs,
     burst: presenceBurst,
@@ -62,14 +66,31 @@ export function createReports({ clock, log, report, onFenced, random }: ReportsD
     reported = now;
   };
 
+  const tellFirst = () => {
+    if (!first) return;
+    first.cancel();
+    first = undefined;
+    tell();
+  };
+
   return {
-    add: (added) => void outbox.add(added),
-    presence: (presence) => {
-      now = presence;
-      if (!later) tell();
+    add: (added) => {
+      tellFirst();
+      outbox.add(added);
     },
-    flush: outbox.flush,
+    presence: (presence) => {
+      if (presence !== now) tellFirst();
+      const isFirst = now === undefined && presence === 'present';
+      now = presence;
+      if (isFirst) first = clock.setTimer(tellFirst, firstPresentMs);
+      else if (!first && !later) tell();
+    },
+    flush: (signal) => {
+      tellFirst();
+      return outbox.flush(signal);
+    },
     stop: () => {
+      first?.cancel();
       later?.cancel();
       outbox.stop();
     },

@@ -32,8 +32,6 @@ export interface Report {
 }
 
 export interface Store {
-  /** Opens the database client in the background. A failure shows in the first request. */
-  warm(): void;
   report(report: Report): Promise<StoreResult<unknown>>;
   /** Reports an action in the call that neither we nor the provider took. */
   flag(kind: string, count: number): Promise<StoreResult<unknown>>;
@@ -96,7 +94,6 @@ export function createStore({ url, publishableKey, accessToken, requestMs, http 
   };
 
   return {
-    warm: () => void open().catch(() => undefined),
     report: ({ status, outcome, reason, presence }) =>
       call(
         'worker_report',
