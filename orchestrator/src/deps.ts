@@ -146,7 +146,7 @@ function createStores(config: Config, options: StoresOptions) {
     connection,
     sessions: tracedSessions(measuredSessions(createSessionStore(connection.database), metrics), tracing),
     machines: tracedMachines(measuredMachines(machines, metrics), tracing, clock),
-    calls: createCallStore(connection.database),
+    calls: createCallStore(connection.database, config.voice.provider),
     audit: createRecordAudit(connection.database),
   };
 }

@@ -1116,7 +1116,8 @@ comment on column public.duties.expires_at is
 -- interview began slowly.
 --
 -- - A session has one row. app.record_start writes the start when the session becomes ready, or when it ends before
---   that. What happens later, or is reported later, fills columns that are still empty.
+--   that; app.record_hot_starts does so for sessions that are ready at once. What happens later, or is reported later,
+--   fills columns that are still empty.
 -- - A time that is written stays: a report that arrives twice, or from the session's next machine, changes nothing.
 -- - Nothing is called only for phases. They travel with claims, heartbeats, final reports and records of Fly's answers.
 -- - Workers and orchestrators report ages in milliseconds, so all times are on the database's clock.
@@ -2170,8 +2171,8 @@ end $$;
 comment on function app.interviewer_template(uuid) is
   'Returns a tenant''s own template of the interviewer''s instructions. Null if it has none.';
 
-create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+create function app.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
+language plpgsql set search_path = '' as $$
 declare
   s public.interview_sessions;
   m public.machines;
@@ -2209,17 +2210,33 @@ begin
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id),
     'interviewer_template', app.interviewer_template(s.tenant_id));
 end $$;
-comment on function public.open_call(uuid, integer, integer, text) is
-  'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
-  'calls it before an SDP offer is sent. Returns the session and the tenant''s interviewer_template. The first call '
-  'after a change of browsers extends the session by the time that the change took. Refuses a fenced worker, an '
-  'ended session, and a session that opens too many calls (rate_limited).';
-grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
+comment on function app.open_call(uuid, integer, integer, text) is
+  'Creates the row of a session''s next call, or reuses the last one if it never received a call id. Returns the '
+  'session and the tenant''s interviewer_template. The first call after a change of browsers extends the session by '
+  'the time that the change took. Refuses a fenced worker, an ended session, and a session that opens too many calls '
+  '(rate_limited).';
 
-create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
+create function public.open_calls(p_calls jsonb, p_provider text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- By id: two batches that lock the same sessions cannot deadlock.
+  perform 1 from public.interview_sessions s where s.id in (select m.session_id from public.machines m
+    where m.id = any (array(select (c ->> 'machine_id')::uuid from jsonb_array_elements(p_calls) c)))
+    order by s.id for update;
+  return (select jsonb_agg(app.open_call((c ->> 'machine_id')::uuid, (c ->> 'epoch')::integer,
+      (c ->> 'ordinal')::integer, p_provider) order by n)
+    from jsonb_array_elements(p_calls) with ordinality as e (c, n));
+end $$;
+comment on function public.open_calls(jsonb, text) is
+  'Opens a batch of calls, each as app.open_call does; the worker API calls it before an SDP offer is sent. p_calls: an '
+  'array of machine_id, epoch and ordinal. Returns the answers in the same order. A call without a required consent '
+  'fails the batch (GR006).';
+grant execute on function public.open_calls(jsonb, text) to orchestrator;
+
+create function app.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
   p_credential_ciphertext text default null,
   p_credential_ms integer default null, p_call_id text default null, p_hung_up boolean default false) returns boolean
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_session uuid;
 begin
@@ -2235,10 +2252,26 @@ begin
   where session_id = v_session and ordinal = p_ordinal and epoch <= p_epoch;
   return found;
 end $$;
-comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
-  'Stores what is known about a call: its credential, its id, or that it was hung up; called by the worker API for '
-  'the machine that serves the session.';
-grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
+comment on function app.record_call(uuid, integer, integer, text, integer, text, boolean) is
+  'Stores what is known about a call: its credential, its id, or that it was hung up. Returns false if the machine has '
+  'no such call at this epoch.';
+
+create function public.record_calls(p_calls jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- In one order: two batches about the same calls cannot deadlock.
+  return (select jsonb_agg(x.found order by x.n) from (
+    select n, app.record_call((c ->> 'machine_id')::uuid, (c ->> 'epoch')::integer, (c ->> 'ordinal')::integer,
+        c ->> 'credential_ciphertext', (c ->> 'credential_ms')::integer, c ->> 'call_id',
+        (c ->> 'hung_up')::boolean) as found
+      from (select c, n from jsonb_array_elements(p_calls) with ordinality as e (c, n)
+        order by c ->> 'machine_id', n offset 0) sorted) x);
+end $$;
+comment on function public.record_calls(jsonb) is
+  'Stores news about a batch of calls, each as app.record_call does; called by the worker API for the machines that '
+  'serve the sessions. p_calls: an array of machine_id, epoch, ordinal, hung_up, and credential_ciphertext, '
+  'credential_ms and call_id or null. Returns an array of booleans in the same order.';
+grant execute on function public.record_calls(jsonb) to orchestrator;
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
 language sql volatile security definer set search_path = '' as $$
@@ -3195,6 +3228,23 @@ comment on function app.tally_start(public.interview_sessions) is
   'phases of its machine''s start: waiting for Fly''s create limit, create, start of a standby machine, boot until '
   'the claim. Where the tenant has a pool in the region, counts whether the pool had a machine.';
 
+create function app.tally_hot_starts(p_session_ids uuid[]) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  insert into app.tallies (name, labels, value)
+    select t.name, t.labels, t.value from public.interview_sessions s cross join lateral (values
+      ('pool_starts', jsonb_build_object('region', s.region, 'result', 'hit'),
+        (select 1 from public.pool_policies o where o.tenant_id = s.tenant_id and o.region = s.region
+          and o.ceiling > 0)),
+      ('session_ready_seconds', jsonb_build_object('path', case when s.scheduled_at is not null then 'scheduled'
+          else 'hot' end, 'region', coalesce(s.region, 'none')),
+        greatest(0, extract(epoch from clock_timestamp() - greatest(s.created_at, s.scheduled_at)))))
+      t (name, labels, value)
+    where s.id = any (p_session_ids) and not s.test and t.value is not null;
+end $$;
+comment on function app.tally_hot_starts(uuid[]) is
+  'Counts for new sessions on hot machines what app.tally_start counts for the others, with one statement.';
+
 create function app.tally_end(s public.interview_sessions) returns void
 language plpgsql volatile set search_path = '' as $$
 declare
@@ -3221,9 +3271,8 @@ create function app.tally_session() returns trigger
 language plpgsql security definer set search_path = '' as $$
 declare
   m public.machines;
-  v_from smallint := 0;
+  v_from smallint := old.state_rank;
 begin
-  if tg_op = 'UPDATE' then v_from := old.state_rank; end if;
   if v_from < app.rank_of('ready') and new.state_rank >= app.rank_of('ready') and new.ready_at is not null then
     perform app.tally_start(new);
   end if;
@@ -3231,7 +3280,7 @@ begin
     perform app.tally('candidate_wait_seconds', extract(epoch from clock_timestamp() - new.ready_at));
   end if;
   if v_from < app.rank_of('ended') and new.state_rank >= app.rank_of('ended') then perform app.tally_end(new); end if;
-  if tg_op = 'UPDATE' and old.epoch > 0 and new.epoch > old.epoch and not new.test then
+  if old.epoch > 0 and new.epoch > old.epoch and not new.test then
     select * into m from public.machines where id = old.machine_id;
     perform app.tally('failovers', 1, jsonb_build_object('reason', coalesce(m.reason, 'booted_again')));
     perform app.tally('failover_seconds', extract(epoch from clock_timestamp()
@@ -3243,8 +3292,6 @@ comment on function app.tally_session() is 'Counts a session''s steps for the me
 create trigger tally_steps after update of status, epoch on public.interview_sessions for each row
   when (old.status is distinct from new.status or old.epoch is distinct from new.epoch)
   execute function app.tally_session();
-create trigger tally_ready_at_once after insert on public.interview_sessions for each row
-  when (new.status = 'ready') execute function app.tally_session();
 
 create function app.tally_machine() returns trigger
 language plpgsql security definer set search_path = '' as $$
@@ -6513,6 +6560,20 @@ comment on function app.record_start(public.interview_sessions) is
   'Writes how a session got its machine: when it becomes ready, or when it ends without having been ready. Returns '
   'it.';
 
+create function app.record_hot_starts(p_session_ids uuid[]) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  insert into public.session_phases (session_id, tenant_id, path, machine_id, attempts, wanted_region, region,
+      standby_kept, due_at, begun_at, reserved_at, ready_at)
+    select s.id, s.tenant_id, 'hot', s.machine_id, 1, coalesce(s.regions[1], s.region), s.region,
+      (select nullif(o.ceiling, 0) from public.pool_policies o where o.tenant_id = s.tenant_id
+        and o.region = coalesce(s.regions[1], s.region)),
+      greatest(s.created_at, s.scheduled_at), s.created_at, s.created_at, s.ready_at
+    from public.interview_sessions s where s.id = any (p_session_ids);
+end $$;
+comment on function app.record_hot_starts(uuid[]) is
+  'Writes for new sessions on hot machines what app.record_start writes for the others, with one statement.';
+
 create function app.record_fly_answer(p_machine_id uuid, p_fly_request_id text, p_asked_ms double precision,
   p_answered_ms double precision default 0) returns void
 language plpgsql volatile set search_path = '' as $$
@@ -7505,12 +7566,13 @@ declare
   r jsonb;
   v_prepared uuid[] := array(select (x ->> 'prepared')::uuid from jsonb_array_elements(p_accepted) x
     where x ? 'prepared');
+  v_ready uuid[];
 begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
-  insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
-    status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement, admission,
-    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id,
-    traceparent)
+  with stored as (insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id,
+    api_key_id, status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement,
+    admission, scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id,
+    fly_machine_id, traceparent)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
@@ -7529,7 +7591,13 @@ begin
       case when h.id is not null then clock_timestamp() end, case when h.id is null then 0 else 1 end, h.id,
       h.fly_machine_id, x ->> 'traceparent'
     from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d
-    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot;
+    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot
+    returning id, status)
+    select array_agg(id) into v_ready from stored where status = 'ready';
+  if v_ready is not null then
+    perform app.record_hot_starts(v_ready);
+    perform app.tally_hot_starts(v_ready);
+  end if;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
       state = case when m.hot then 'claimed' else m.state end, epoch = case when m.hot then 1 end,
       claimed_at = case when m.hot then clock_timestamp() end,

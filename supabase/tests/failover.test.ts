@@ -163,8 +163,9 @@ describe('the time that a change of browsers took', () => {
       (await db().query('select hard_deadline_at from public.machines where id = $1', [session.machineId])).rows[0]
         .hard_deadline_at;
     const openCall = async (ordinal = 1): Promise<number> => {
-      const opened = await call(db(), 'open_call', {
-        ...{ p_machine_id: session.machineId, p_epoch: 1, p_ordinal: ordinal, p_provider: 'openai' },
+      const [opened] = await call(db(), 'open_calls', {
+        p_calls: [{ machine_id: session.machineId, epoch: 1, ordinal }],
+        p_provider: 'openai',
       });
       expect(opened.kind).toBe('opened');
       return Math.round((opened.session.max_duration_ms - 3_000_000) / 60_000);

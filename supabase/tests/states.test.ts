@@ -190,7 +190,10 @@ describe('no call before a required consent', () => {
     const careful = await newTenant(db(), { require_consent: true, consent_text_version: '2026-11' });
     const session = await servedSession(db(), careful);
     const openCall = () =>
-      call(db(), 'open_call', { p_machine_id: session.machineId, p_epoch: 1, p_ordinal: 1, p_provider: 'openai' });
+      call(db(), 'open_calls', {
+        p_calls: [{ machine_id: session.machineId, epoch: 1, ordinal: 1 }],
+        p_provider: 'openai',
+      }).then(([answer]) => answer);
     const mayStart = () => call(db(), 'session_may_start', { p_session_id: session.id });
     const consent = (version: string) =>
       call(db(), 'record_consent', {

@@ -54,7 +54,7 @@ describe('failures during teardown', () => {
       'hangup',
       () => stack.cloud.voice.faults.add({ on: 'realtime.hangup', name: 'hangup', action: held }),
     ],
-    ['the hang-up is noted', 'record_call', () => stack.cloud.supabase.faults.add(rpc('record_call'))],
+    ['the hang-up is noted', 'record_calls', () => stack.cloud.supabase.faults.add(rpc('record_calls'))],
     [
       'the last entries are written',
       'append_transcript',

@@ -1,8 +1,13 @@
 import { callerOf, type Database } from '@greenroom/shared/database/client.ts';
 import { z } from 'zod';
+import { createBatcher } from './batch.ts';
+import { wasRolledBack } from './connection.ts';
 import { type OwedCall, owedCallRow, sessionRow } from './rows.ts';
 
-/** Realtime calls. A row without a hang-up is a call that somebody must still hang up. Throws DatabaseError. */
+/**
+ * Realtime calls. A row without a hang-up is a call that somebody must still hang up. What workers say about their calls is
+ * stored in batches: a hundred candidates who arrive at once need a few rpcs. Throws DatabaseError.
+ */
 const openResult = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('opened'),
@@ -33,29 +38,30 @@ export interface CallNews {
 
 export type CallStore = ReturnType<typeof createCallStore>;
 
-export function createCallStore(database: Database) {
+/** @param provider stored with each call */
+export function createCallStore(database: Database, provider: string) {
   const call = callerOf(database);
-  const keyOf = ({ machineId, epoch, ordinal }: CallOf) => ({
-    p_machine_id: machineId,
-    p_epoch: epoch,
-    p_ordinal: ordinal,
+  const keyOf = ({ machineId, epoch, ordinal }: CallOf) => ({ machine_id: machineId, epoch, ordinal });
+  const batches = { isolate: wasRolledBack, concurrency: 2 };
+  const newsRow = ([of, { credential, callId, hungUp = false }]: [CallOf, CallNews]) => ({
+    ...keyOf(of),
+    credential_ciphertext: credential?.ciphertext ?? null,
+    credential_ms: credential?.lifeMs ?? null,
+    call_id: callId ?? null,
+    hung_up: hungUp,
+  });
+  const record = createBatcher<[CallOf, CallNews], boolean>({
+    ...batches,
+    run: (news) => call('record_calls', { p_calls: news.map(newsRow) }, z.array(z.boolean())),
   });
   return {
-    /** Opens the row of the next call, or reopens the last one if it has no call id. */
-    open: (of: CallOf, provider: string) => call('open_call', { ...keyOf(of), p_provider: provider }, openResult),
-    /** False if this machine and epoch have no such call. */
-    record: (of: CallOf, { credential, callId, hungUp = false }: CallNews): Promise<boolean> =>
-      call(
-        'record_call',
-        {
-          ...keyOf(of),
-          p_credential_ciphertext: credential?.ciphertext ?? null,
-          p_credential_ms: credential?.lifeMs ?? null,
-          p_call_id: callId ?? null,
-          p_hung_up: hungUp,
-        },
-        z.boolean(),
-      ),
+    /** Opens the row of the next call, or reopens the last one if it has no call id. Batched. */
+    open: createBatcher<CallOf, z.output<typeof openResult>>({
+      ...batches,
+      run: (calls) => call('open_calls', { p_calls: calls.map(keyOf), p_provider: provider }, z.array(openResult)),
+    }),
+    /** False if this machine and epoch have no such call. Batched. */
+    record: (of: CallOf, news: CallNews): Promise<boolean> => record([of, news]),
     /** Takes calls to hang up for one try: their session is over and their worker gone. */
     takeOwed: (limit: number, retryMs: number): Promise<OwedCall[]> =>
       call('calls_to_hang_up', { p_limit: limit, p_retry_ms: retryMs }, z.array(owedCallRow)),

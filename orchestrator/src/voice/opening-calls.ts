@@ -3,7 +3,6 @@ import { AppError } from '@greenroom/shared/errors/app-error.ts';
 import type { OpenCallResponse, wrongOrdinal } from '@greenroom/shared/protocol/worker-api.ts';
 import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { z } from 'zod';
-import type { Config } from '../config.ts';
 import type { CallOf, CallStore, Opened } from '../database/call-store.ts';
 import type { SessionRow } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
@@ -30,8 +29,6 @@ export interface CallOpenerDeps {
   vault: Vault;
   clock: Clock;
   interviewer: InterviewerOptions & { fallbackTranscriptionModel: string };
-  /** Stored with each call. */
-  provider: Config['voice']['provider'];
   providerAccess: Pick<ProviderAccesses, 'of'>;
 }
 
@@ -58,7 +55,7 @@ const failureCodes = {
 export function createCallOpener(deps: CallOpenerDeps) {
   const { calls, voice, vault, clock, interviewer } = deps;
   const openRow = async (of: CallOf): Promise<Opened> => {
-    const opened = await calls.open(of, deps.provider).catch((error: unknown) => {
+    const opened = await calls.open(of).catch((error: unknown) => {
       const refused = error instanceof DatabaseError && error.sqlstate === noConsent;
       throw refused ? new AppError('consent_required', { cause: error }) : error;
     });

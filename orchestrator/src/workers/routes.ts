@@ -47,7 +47,7 @@ import { spansOf } from './worker-spans.ts';
  * - These routes are served when the process is overloaded and refuses the platform API (access/pressure.ts),
  *   because leases depend on them.
  */
-export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 'calls' | 'interviewer' | 'provider'> {
+export interface WorkerRoutesDeps extends ClaimAnswerDeps, Omit<CallOpenerDeps, 'calls' | 'interviewer'> {
   config: Config;
   machines: Pick<MachineStore, 'claim' | 'finish'>;
   calls: CallStore;
@@ -81,7 +81,7 @@ function closedOf({ raw }: FastifyReply): AbortSignal {
 export function workerRoutes(deps: WorkerRoutesDeps): FastifyPluginAsyncZod {
   const { config, machines, calls, identities, heartbeats, endings, databaseTokens, clock, logger, onChange } = deps;
   const { hotWorkers } = deps;
-  const openCall = createCallOpener({ ...deps, interviewer: config.voice, provider: config.voice.provider });
+  const openCall = createCallOpener({ ...deps, interviewer: config.voice });
 
   const refusals = (request: FastifyRequest, why: string, target?: string) =>
     deps

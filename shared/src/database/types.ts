@@ -2570,10 +2570,7 @@ export type Database = {
         Returns: Json;
       };
       onboarding_debts: { Args: { p_limit?: number }; Returns: Json };
-      open_call: {
-        Args: { p_epoch: number; p_machine_id: string; p_ordinal: number; p_provider: string };
-        Returns: Json;
-      };
+      open_calls: { Args: { p_calls: Json; p_provider: string }; Returns: Json };
       ops_audit: { Args: { p_before: number; p_filter: Json; p_limit: number }; Returns: Json };
       ops_brake: { Args: Record<PropertyKey, never>; Returns: Json };
       ops_costs: { Args: { p_days: number }; Returns: Json };
@@ -2652,19 +2649,8 @@ export type Database = {
         Args: { p_app_name: string; p_ceiling: number; p_ends: Json; p_orchestrator_id: string };
         Returns: boolean;
       };
-      record_call: {
-        Args: {
-          p_call_id?: string;
-          p_credential_ciphertext?: string;
-          p_credential_ms?: number;
-          p_epoch: number;
-          p_hung_up?: boolean;
-          p_machine_id: string;
-          p_ordinal: number;
-        };
-        Returns: boolean;
-      };
       record_call_missing: { Args: { p_call_row_id: string; p_missing: boolean }; Returns: undefined };
+      record_calls: { Args: { p_calls: Json }; Returns: Json };
       record_consent: {
         Args: { p_remote_address_hash?: string; p_session_id: string; p_text_version: string };
         Returns: Json;

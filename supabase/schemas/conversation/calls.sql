@@ -16,8 +16,8 @@ end $$;
 comment on function app.interviewer_template(uuid) is
   'Returns a tenant''s own template of the interviewer''s instructions. Null if it has none.';
 
-create function public.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+create function app.open_call(p_machine_id uuid, p_epoch integer, p_ordinal integer, p_provider text) returns jsonb
+language plpgsql set search_path = '' as $$
 declare
   s public.interview_sessions;
   m public.machines;
@@ -55,17 +55,33 @@ begin
   return jsonb_build_object('kind', 'opened', 'session', app.session_json(s.id),
     'interviewer_template', app.interviewer_template(s.tenant_id));
 end $$;
-comment on function public.open_call(uuid, integer, integer, text) is
-  'Creates the row of a session''s next call, or reuses the last one if it never received a call id. The worker API '
-  'calls it before an SDP offer is sent. Returns the session and the tenant''s interviewer_template. The first call '
-  'after a change of browsers extends the session by the time that the change took. Refuses a fenced worker, an '
-  'ended session, and a session that opens too many calls (rate_limited).';
-grant execute on function public.open_call(uuid, integer, integer, text) to orchestrator;
+comment on function app.open_call(uuid, integer, integer, text) is
+  'Creates the row of a session''s next call, or reuses the last one if it never received a call id. Returns the '
+  'session and the tenant''s interviewer_template. The first call after a change of browsers extends the session by '
+  'the time that the change took. Refuses a fenced worker, an ended session, and a session that opens too many calls '
+  '(rate_limited).';
 
-create function public.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
+create function public.open_calls(p_calls jsonb, p_provider text) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- By id: two batches that lock the same sessions cannot deadlock.
+  perform 1 from public.interview_sessions s where s.id in (select m.session_id from public.machines m
+    where m.id = any (array(select (c ->> 'machine_id')::uuid from jsonb_array_elements(p_calls) c)))
+    order by s.id for update;
+  return (select jsonb_agg(app.open_call((c ->> 'machine_id')::uuid, (c ->> 'epoch')::integer,
+      (c ->> 'ordinal')::integer, p_provider) order by n)
+    from jsonb_array_elements(p_calls) with ordinality as e (c, n));
+end $$;
+comment on function public.open_calls(jsonb, text) is
+  'Opens a batch of calls, each as app.open_call does; the worker API calls it before an SDP offer is sent. p_calls: an '
+  'array of machine_id, epoch and ordinal. Returns the answers in the same order. A call without a required consent '
+  'fails the batch (GR006).';
+grant execute on function public.open_calls(jsonb, text) to orchestrator;
+
+create function app.record_call(p_machine_id uuid, p_epoch integer, p_ordinal integer,
   p_credential_ciphertext text default null,
   p_credential_ms integer default null, p_call_id text default null, p_hung_up boolean default false) returns boolean
-language plpgsql security definer set search_path = '' as $$
+language plpgsql set search_path = '' as $$
 declare
   v_session uuid;
 begin
@@ -81,10 +97,26 @@ begin
   where session_id = v_session and ordinal = p_ordinal and epoch <= p_epoch;
   return found;
 end $$;
-comment on function public.record_call(uuid, integer, integer, text, integer, text, boolean) is
-  'Stores what is known about a call: its credential, its id, or that it was hung up; called by the worker API for '
-  'the machine that serves the session.';
-grant execute on function public.record_call(uuid, integer, integer, text, integer, text, boolean) to orchestrator;
+comment on function app.record_call(uuid, integer, integer, text, integer, text, boolean) is
+  'Stores what is known about a call: its credential, its id, or that it was hung up. Returns false if the machine has '
+  'no such call at this epoch.';
+
+create function public.record_calls(p_calls jsonb) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+begin
+  -- In one order: two batches about the same calls cannot deadlock.
+  return (select jsonb_agg(x.found order by x.n) from (
+    select n, app.record_call((c ->> 'machine_id')::uuid, (c ->> 'epoch')::integer, (c ->> 'ordinal')::integer,
+        c ->> 'credential_ciphertext', (c ->> 'credential_ms')::integer, c ->> 'call_id',
+        (c ->> 'hung_up')::boolean) as found
+      from (select c, n from jsonb_array_elements(p_calls) with ordinality as e (c, n)
+        order by c ->> 'machine_id', n offset 0) sorted) x);
+end $$;
+comment on function public.record_calls(jsonb) is
+  'Stores news about a batch of calls, each as app.record_call does; called by the worker API for the machines that '
+  'serve the sessions. p_calls: an array of machine_id, epoch, ordinal, hung_up, and credential_ciphertext, '
+  'credential_ms and call_id or null. Returns an array of booleans in the same order.';
+grant execute on function public.record_calls(jsonb) to orchestrator;
 
 create function public.calls_to_hang_up(p_limit integer default 20, p_retry_ms integer default 5000) returns jsonb
 language sql volatile security definer set search_path = '' as $$

@@ -76,6 +76,20 @@ comment on function app.record_start(public.interview_sessions) is
   'Writes how a session got its machine: when it becomes ready, or when it ends without having been ready. Returns '
   'it.';
 
+create function app.record_hot_starts(p_session_ids uuid[]) returns void
+language plpgsql volatile set search_path = '' as $$
+begin
+  insert into public.session_phases (session_id, tenant_id, path, machine_id, attempts, wanted_region, region,
+      standby_kept, due_at, begun_at, reserved_at, ready_at)
+    select s.id, s.tenant_id, 'hot', s.machine_id, 1, coalesce(s.regions[1], s.region), s.region,
+      (select nullif(o.ceiling, 0) from public.pool_policies o where o.tenant_id = s.tenant_id
+        and o.region = coalesce(s.regions[1], s.region)),
+      greatest(s.created_at, s.scheduled_at), s.created_at, s.created_at, s.ready_at
+    from public.interview_sessions s where s.id = any (p_session_ids);
+end $$;
+comment on function app.record_hot_starts(uuid[]) is
+  'Writes for new sessions on hot machines what app.record_start writes for the others, with one statement.';
+
 create function app.record_fly_answer(p_machine_id uuid, p_fly_request_id text, p_asked_ms double precision,
   p_answered_ms double precision default 0) returns void
 language plpgsql volatile set search_path = '' as $$

@@ -2,7 +2,8 @@
 -- interview began slowly.
 --
 -- - A session has one row. app.record_start writes the start when the session becomes ready, or when it ends before
---   that. What happens later, or is reported later, fills columns that are still empty.
+--   that; app.record_hot_starts does so for sessions that are ready at once. What happens later, or is reported later,
+--   fills columns that are still empty.
 -- - A time that is written stays: a report that arrives twice, or from the session's next machine, changes nothing.
 -- - Nothing is called only for phases. They travel with claims, heartbeats, final reports and records of Fly's answers.
 -- - Workers and orchestrators report ages in milliseconds, so all times are on the database's clock.

@@ -70,12 +70,13 @@ declare
   r jsonb;
   v_prepared uuid[] := array(select (x ->> 'prepared')::uuid from jsonb_array_elements(p_accepted) x
     where x ? 'prepared');
+  v_ready uuid[];
 begin
   -- Inserted in its state: no other transaction can know the row yet, so it needs no move and no order of writers.
-  insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id, api_key_id,
-    status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement, admission,
-    scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id, fly_machine_id,
-    traceparent)
+  with stored as (insert into public.interview_sessions (id, tenant_id, candidate_id, candidate, position_id, user_id,
+    api_key_id, status, settings, metadata, regions, region, region_reason, simulated, test, max_duration_ms, placement,
+    admission, scheduled_at, counted, queued_at, queue_deadline_at, expires_at, ready_at, epoch, machine_id,
+    fly_machine_id, traceparent)
     select (x ->> 'session_id')::uuid, (x ->> 'tenant_id')::uuid, (x ->> 'candidate_id')::uuid,
       (select jsonb_build_object('name', c.name, 'email', c.email, 'external_id', c.external_id)
         from public.tenant_candidates c
@@ -94,7 +95,13 @@ begin
       case when h.id is not null then clock_timestamp() end, case when h.id is null then 0 else 1 end, h.id,
       h.fly_machine_id, x ->> 'traceparent'
     from jsonb_array_elements(p_accepted) x cross join lateral (select (x ->> 'scheduled_at')::timestamptz as due) d
-    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot;
+    left join public.machines h on h.id = any (v_prepared) and h.id = (x ->> 'prepared')::uuid and h.hot
+    returning id, status)
+    select array_agg(id) into v_ready from stored where status = 'ready';
+  if v_ready is not null then
+    perform app.record_hot_starts(v_ready);
+    perform app.tally_hot_starts(v_ready);
+  end if;
   update public.machines m set session_id = (x ->> 'session_id')::uuid, assigned_at = clock_timestamp(),
       state = case when m.hot then 'claimed' else m.state end, epoch = case when m.hot then 1 end,
       claimed_at = case when m.hot then clock_timestamp() end,
