@@ -64,6 +64,7 @@ import {
 import { createRetention } from './people/retention.ts';
 import { createRegionHealth } from './regions/health.ts';
 import { createTicker, type Job } from './runtime/ticker.ts';
+import { createCreations } from './sessions/creations.ts';
 import { createSimulations } from './simulations/simulations.ts';
 import { createTenancy } from './tenants/tenancy.ts';
 import { createBrowserTokens } from './tokens/browser-tokens.ts';
@@ -171,6 +172,7 @@ async function createGround(config: Config, { clock = systemClock, ...outside }:
   });
   const { database } = stores.connection;
   const health = createRegionHealth(clock);
+  const creations = createCreations(clock);
   const direct = createFlyClient({
     ...config.fly,
     requestMs: deadlines.flyRequestMs,
@@ -194,6 +196,7 @@ async function createGround(config: Config, { clock = systemClock, ...outside }:
     ...stores,
     database,
     health,
+    creations,
     fly,
     voice,
     scopes,
@@ -279,13 +282,13 @@ type Parts = ReturnType<typeof createParts>;
 
 /** The route of the candidate's socket. */
 function createSockets(
-  { browserTokens, clock, logger, metrics, deadlines, tracing }: Ground,
+  { browserTokens, clock, logger, metrics, deadlines, tracing, creations }: Ground,
   { door, readiness, fleet }: Parts,
 ) {
   const { origins, noteRefusal } = door;
   const edge = createEdge({
     ...{ tokens: browserTokens, origins, arrivals: fleet.planning.arrivals, unreachable: fleet.unreachable },
-    ...{ readiness, clock, logger, deadlines, tracing },
+    ...{ readiness, creations, clock, logger, deadlines, tracing },
   });
   const { sockets } = metrics;
   return createSocketRoute({
@@ -359,6 +362,7 @@ function platformApiOf(ground: Ground, parts: Parts, stopping: AbortSignal) {
       feed,
       tenantFeed,
       readiness,
+      creations: ground.creations,
       clock,
       stopping,
     },

@@ -11,10 +11,11 @@ import { createHolds, endOfWait, preferredWaitS } from '../access/held.ts';
 import { callerOf, callersWith, holdersWith, streamersWith } from '../access/route-access.ts';
 import type { SessionRow } from '../database/rows.ts';
 import type { SessionStore } from '../database/session-store.ts';
-import type { Readiness } from '../edge/readiness.ts';
+import { type Readiness, routeOfHot } from '../edge/readiness.ts';
 import type { Launcher } from '../fleet/launcher.ts';
 import { createMachineStopper, type StopMachinesDeps } from '../fleet/stop-machines.ts';
 import { type CreateDeps, createSessionCreator } from '../sessions/create.ts';
+import type { Creations } from '../sessions/creations.ts';
 import { createRescheduler } from '../sessions/reschedule.ts';
 import { unchangedSince } from './conditional.ts';
 import { edgeRegionOf } from './edge-region.ts';
@@ -27,7 +28,8 @@ export interface SessionRoutesDeps extends ViewDeps, StopMachinesDeps {
   access: Pick<Access, 'stands'>;
   sessions: SessionStore;
   create: CreateDeps;
-  readiness: Pick<Readiness, 'wait' | 'notify'>;
+  readiness: Pick<Readiness, 'wait' | 'notify' | 'learn'>;
+  creations: Pick<Creations, 'begin'>;
   launcher: Launcher;
   /** Aborted when this process starts to shut down. It ends the waits of `Prefer: wait`. */
   stopping: AbortSignal;
@@ -43,7 +45,7 @@ const preferHeaders = z.looseObject({
 export const sessionNotFound = (): AppError => new AppError('not_found', { detail: 'No such session.' });
 
 export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
-  const { sessions, readiness, launcher } = deps;
+  const { sessions, readiness, creations, launcher } = deps;
   const createSession = createSessionCreator(deps.create);
   const reschedule = createRescheduler({ ...deps.create, sessions });
 
@@ -82,14 +84,22 @@ export function sessionRoutes(deps: SessionRoutesDeps): FastifyPluginAsyncZod {
       },
       async (request, reply) => {
         const caller = callerOf(request);
+        const answered = creations.begin();
+        reply.raw.once('close', answered);
         const created = await createSession(request.body, {
           caller,
           idempotency: keyOf(request),
           edgeRegion: edgeRegionOf(request),
         });
-        if (created.kind === 'created' && created.intent !== null) launcher.execute(created.intent);
+        if (created.kind === 'created' && created.intent !== null) {
+          if (created.intent.action === 'wake') readiness.learn(routeOfHot(created.session, created.intent));
+          launcher.execute(created.intent);
+        }
         const waitS = preferredWaitS(request.headers.prefer);
-        if (waitS > 0) reply.header('preference-applied', `wait=${waitS}`);
+        if (waitS > 0) {
+          reply.header('preference-applied', `wait=${waitS}`);
+          answered();
+        }
         const row = await waited(created.session, waitS);
         const { invitationCode } = created;
         const plan = created.kind === 'created' ? created.plan : null;

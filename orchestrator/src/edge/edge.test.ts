@@ -9,6 +9,7 @@ import Fastify from 'fastify';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { RouteRow } from '../database/rows.ts';
+import { createCreations } from '../sessions/creations.ts';
 import { flyId, makeRoute, makeSigningKey, noTracing, sessionId, tenantId, until } from '../testing.ts';
 import { createBrowserTokens } from '../tokens/browser-tokens.ts';
 import { createKeyRing } from '../tokens/keys.ts';
@@ -39,8 +40,9 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   const unreachable = async ({ fly_machine_id }: RouteRow) => reported.push(String(fly_machine_id)) > 1;
   const arrived: string[] = [];
   const arrivals = { arrive: async (id: string, edgeRegion?: string) => void arrived.push(`${id} ${edgeRegion}`) };
+  const creations = createCreations(clock);
   const edge = createEdge({
-    ...{ tokens, readiness, arrivals, unreachable, clock, logger, tracing: noTracing },
+    ...{ tokens, readiness, arrivals, unreachable, creations, clock, logger, tracing: noTracing },
     deadlines: defaultDeadlines,
   });
   const sockets = createSocketRoute({ edge, clock, logger, tracing: noTracing });
@@ -57,6 +59,7 @@ async function startEdge(rows: RouteRow[] | Error, clock: FakeClock = createFake
   return {
     sockets,
     readiness,
+    creations,
     tokens,
     reported,
     arrived,
@@ -103,6 +106,23 @@ describe('the edge', () => {
     const { tokens, url } = await startEdge([makeRoute({ unconfirmed: true })]);
     const { replay } = await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
     expect(replay).toContain(';timeout=1s;');
+  });
+
+  test('a candidate of a hot machine that has not claimed yet waits for the sessions that are being created', async () => {
+    const { tokens, url, creations, world } = await startEdge([makeRoute({ unconfirmed: true })]);
+    const answered = creations.begin();
+    const connecting = connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`);
+    const outcome = Promise.race([connecting, new Promise((resolve) => setTimeout(resolve, 50, 'waits'))]);
+    await until(() => world.reads > 0);
+    expect(await outcome).toBe('waits');
+    answered();
+    expect(await connecting).toMatchObject({ status: 307 });
+  });
+
+  test('any other candidate does not wait for sessions that are being created', async () => {
+    const { tokens, url, creations } = await startEdge([makeRoute()]);
+    creations.begin();
+    expect(await connect(`${url}/${sessionId}?token=${await tokens.mintJoin(ids)}`)).toMatchObject({ status: 307 });
   });
 
   test('a reconnect token in the query string is accepted', async () => {

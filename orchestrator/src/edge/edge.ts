@@ -6,6 +6,7 @@ import { z } from 'zod';
 import type { Origins } from '../access/origins.ts';
 import type { RouteRow } from '../database/rows.ts';
 import type { Arrivals } from '../sessions/arrivals.ts';
+import type { Creations } from '../sessions/creations.ts';
 import type { BrowserTokens, SessionClaims } from '../tokens/browser-tokens.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import type { Readiness, Route } from './readiness.ts';
@@ -22,7 +23,8 @@ import type { EdgeRequest } from './upgrade.ts';
  *   unreachable machine is reported as evidence for a fail-over. A browser could forge the header, but only for
  *   its own session, and a session has a limited number of attempts.
  * - A hot machine listens already, so the proxy tries only briefly to connect to one whose worker has not claimed yet.
- *   The failure is evidence that the machine is gone.
+ *   The failure is evidence that the machine is gone. Its candidate connects right after the session was created, and waits
+ *   for the other sessions that are being created (sessions/creations.ts).
  * - A worker whose lease has expired may still serve, so its browser is sent there all the same; but that it asks is
  *   reported. When it asks again, the worker does not serve it (fleet/unreachable.ts).
  * - While the database does not answer, the route in a reconnect token is used, so the browser of a live
@@ -50,6 +52,7 @@ export interface EdgeDeps {
    * Reports that a browser does not reach the machine of its session. Returns true if the machine is being replaced.
    */
   unreachable: (row: RouteRow, evidence: 'fly-replay-failed' | 'silent') => Promise<boolean>;
+  creations: Pick<Creations, 'over'>;
   /** Origins that the tenant allows. @default any */
   origins?: Pick<Origins, 'admitsSocket'>;
   clock: Clock;
@@ -66,7 +69,7 @@ const isId = (id: string): boolean => z.guid().safeParse(id).success;
 const refuse = (code: CloseCode, why: string): Answer => ({ kind: 'refuse', code, why });
 
 export function createEdge(deps: EdgeDeps): Edge {
-  const { tokens, readiness, arrivals, unreachable, clock, logger, deadlines, tracing } = deps;
+  const { tokens, readiness, arrivals, unreachable, creations, clock, logger, deadlines, tracing } = deps;
   const { origins = { admitsSocket: () => true } } = deps;
   const perSession = new Map<string, number>();
 
@@ -173,6 +176,7 @@ export function createEdge(deps: EdgeDeps): Edge {
       follow(route, claims);
       if (route?.kind === 'serving' && route.row.tenant_id === claims.tenant_id && route.row.silent)
         if (await unreachable(route.row, 'silent')) return refuse(closeCodes.moved, 'another machine is taking over');
+      if (route?.kind === 'serving' && route.row.unconfirmed) await creations.over();
       return route === undefined && claims.route ? byToken(claims, claims.route) : answerOf(route, claims, sinceMs);
     });
   };

@@ -2,7 +2,7 @@ import type { Clock } from '@greenroom/shared/runtime/clock.ts';
 import type { Logger } from '@greenroom/shared/runtime/logger.ts';
 import { sessionRanks } from '@greenroom/shared/session/states.ts';
 import { createBatcher } from '../database/batch.ts';
-import type { RouteRow } from '../database/rows.ts';
+import type { Intent, RouteRow, SessionRow } from '../database/rows.ts';
 
 /**
  * Finds the machine that serves a session, and waits until there is one.
@@ -12,6 +12,7 @@ import type { RouteRow } from '../database/rows.ts';
  *   others.
  * - A route to a worker that was heard is kept for a few seconds, so an edge decision about it needs no database. It may be
  *   out of date: the machine's worker then refuses the epoch, or the proxy cannot connect, and the route is read again.
+ *   So is, for a shorter time, the route to a hot machine from its assignment until its worker claims.
  */
 export type Route =
   | { kind: 'unknown' }
@@ -29,7 +30,7 @@ export interface Readiness {
   wait(sessionId: string, limitMs: number, signal?: AbortSignal): Promise<Route | undefined>;
   /** Wakes the requests that wait for this session, because it may have changed, and forgets its route. */
   notify(sessionId: string): void;
-  /** Keeps the route of a session whose worker has just been heard. */
+  /** Keeps the route of a session whose worker has just been heard, or whose hot machine has just been assigned. */
   learn(row: RouteRow): void;
   /** How many requests are waiting. */
   readonly waiting: number;
@@ -44,6 +45,24 @@ export interface ReadinessDeps {
 
 /** How long a route to a worker is used without asking the database. */
 const knownMs = 5_000;
+/** The same for a hot machine that has not claimed yet. If it is gone, another orchestrator may have replaced it. */
+const unconfirmedMs = 1_000;
+
+/** The route to the hot machine that a new session has got. */
+export const routeOfHot = (session: SessionRow, intent: Intent): RouteRow => ({
+  session_id: session.session_id,
+  tenant_id: session.tenant_id,
+  status: session.status,
+  state_rank: sessionRanks[session.status],
+  epoch: session.epoch,
+  machine_state: 'claimed',
+  unconfirmed: true,
+  silent: false,
+  machine_id: intent.machine_id,
+  app_name: intent.app_name,
+  fly_machine_id: intent.fly_machine_id,
+  traceparent: intent.traceparent,
+});
 
 export function routeOf(row: RouteRow | undefined): Route {
   if (row === undefined) return { kind: 'unknown' };
@@ -63,10 +82,11 @@ export function createReadiness({ routes, clock, pollMs, logger }: ReadinessDeps
     known.delete(sessionId);
     const nowMs = clock.monotonicMs();
     for (const [id, { untilMs }] of known) {
-      if (untilMs > nowMs) break; // The others were kept later.
+      if (untilMs > nowMs) break; // Most others were kept later.
       known.delete(id);
     }
-    if (route.kind === 'serving' && !route.row.silent) known.set(sessionId, { route, untilMs: nowMs + knownMs });
+    if (route.kind === 'serving' && !route.row.silent)
+      known.set(sessionId, { route, untilMs: nowMs + (route.row.unconfirmed ? unconfirmedMs : knownMs) });
     return route;
   };
 

@@ -8,6 +8,7 @@ import type { SessionStore } from '../database/session-store.ts';
 import type { FlyClient } from '../fly/client.ts';
 import type { RegionHealth } from '../regions/health.ts';
 import type { Job } from '../runtime/ticker.ts';
+import type { Creations } from '../sessions/creations.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import type { HangUps } from '../voice/hang-up.ts';
 import { createBrake } from './brake.ts';
@@ -45,6 +46,7 @@ export interface FleetDeps {
   clock: Clock;
   logger: Logger;
   observe: FleetObserver;
+  creations: Creations;
   /** Called when a session's state has changed. */
   onChange: (sessionId: string) => void;
   tracing: Tracing;
@@ -92,7 +94,7 @@ export function createFleet(deps: FleetDeps) {
     ...{ machines, fly, endings, clock, logger, onChange, tracing: deps.tracing },
     template: templateOf(config),
   });
-  const hotWorkers = createHotWorkers({ machines, endings, clock, deadlines, logger, onChange });
+  const hotWorkers = createHotWorkers({ ...deps, endings, deadlines });
   const planning = createPlanning({ ...deps, endings, hotWorkers, provisioner: () => provisioner });
   const duties = createDuties({ store: machines, names: dutyNames, leaseMs: deadlines.dutyLeaseMs, clock, logger });
   const reconciler = createReconciler({

@@ -2,6 +2,7 @@ import { createFakeClock } from '@greenroom/shared/runtime/fake-clock.ts';
 import { silentLogger } from '@greenroom/shared/runtime/logger.ts';
 import { defaultDeadlines as deadlines } from '@greenroom/shared/session/deadlines.ts';
 import { expect, test } from 'vitest';
+import { createCreations } from '../sessions/creations.ts';
 import { machineId, sessionId, until } from '../testing.ts';
 import { createHotWorkers } from './hot-workers.ts';
 
@@ -15,6 +16,7 @@ function makeWorld() {
   const destroyed: unknown[][] = [];
   const changed: string[] = [];
   const row = { machine_id: machineId, app_name: 'a', fly_machine_id: 'f', session_id: sessionId };
+  const creations = createCreations(clock);
   const hot = createHotWorkers({
     machines: {
       unconfirmed: async () => state.unconfirmed,
@@ -25,13 +27,13 @@ function makeWorld() {
       },
     },
     endings: { destroy: (...given) => void destroyed.push(given) },
-    ...{ clock, deadlines, logger: silentLogger(), onChange: (id: string) => void changed.push(id) },
+    ...{ clock, deadlines, creations, logger: silentLogger(), onChange: (id: string) => void changed.push(id) },
   });
   const connection = new AbortController();
   const log: string[] = [];
   const hold = () => void hot.hold(worker, connection.signal).then(() => log.push('answered'));
   const isAnswered = () => until(() => log.length > 0);
-  return { clock, state, asked, destroyed, changed, hot, connection, hold, log, isAnswered };
+  return { clock, state, asked, destroyed, changed, hot, creations, connection, hold, log, isAnswered };
 }
 
 test('a held claim is answered when its machine is assigned here', async () => {
@@ -41,6 +43,25 @@ test('a held claim is answered when its machine is assigned here', async () => {
   hot.execute({ machine_id: machineId });
   await isAnswered();
   expect(clock.pending).toBe(0);
+});
+
+test('a worker is woken after the sessions that are being created, and after 250 ms at the latest', async () => {
+  const { hot, hold, clock, creations, log } = makeWorld();
+  const answered = creations.begin();
+  hold();
+  hot.execute({ machine_id: machineId });
+  await clock.advance(100);
+  expect(log).toEqual([]);
+  answered();
+  await clock.advance(0);
+  expect(log).toEqual(['answered']);
+  creations.begin();
+  hold();
+  hot.execute({ machine_id: machineId });
+  await clock.advance(249);
+  expect(log).toHaveLength(1);
+  await clock.advance(1);
+  expect(log).toHaveLength(2);
 });
 
 test('the poll finds an assignment that another orchestrator made', async () => {

@@ -5,14 +5,15 @@ import type { MachineStore, ReplacedRow } from '../database/machine-store.ts';
 import type { Intent } from '../database/rows.ts';
 import { crashPoint } from '../runtime/crash-points.ts';
 import { createTasks } from '../runtime/tasks.ts';
+import type { Creations } from '../sessions/creations.ts';
 import type { Endings } from './ending.ts';
 
 /**
  * The workers of hot machines, from their registration until they claim their session (docs/adr/0017).
  *
  * - A hot worker waits with a held claim. When its machine is assigned, the held claim is answered, and the worker
- *   claims again. This orchestrator wakes a worker that waits here at once. A poll finds assignments that another
- *   orchestrator made.
+ *   claims again. This orchestrator wakes a worker that waits here as soon as no session is being created. A poll finds
+ *   assignments that another orchestrator made.
  * - A held claim whose connection closes shows that its worker is gone: no session gets the machine any more, and a
  *   session that has just got it gets its next machine after a short grace, in which the worker may claim again.
  * - A hot machine that does not claim within `hotClaimMs` is replaced, by whichever orchestrator looks first. Its worker
@@ -25,7 +26,7 @@ export interface HotWorkers {
    * @param closed aborts when the worker's connection closes
    */
   hold(worker: WaitingWorker, closed: AbortSignal): Promise<void>;
-  /** Wakes the worker of an assigned hot machine if it waits here. */
+  /** Wakes the worker of an assigned hot machine if it waits here, after the sessions that are being created. */
   execute(intent: Pick<Intent, 'machine_id'>): void;
   /** Wakes the workers that wait here and whose machines were assigned by another orchestrator. */
   look(): Promise<void>;
@@ -47,6 +48,7 @@ export interface HotWorkersDeps {
   clock: Clock;
   deadlines: Pick<Deadlines, 'hotHoldMs' | 'hotClaimMs'>;
   logger: Logger;
+  creations: Pick<Creations, 'over'>;
   /** Called when the session's state has changed. */
   onChange: (sessionId: string) => void;
 }
@@ -55,7 +57,7 @@ export interface HotWorkersDeps {
 const leftGraceMs = 300;
 
 export function createHotWorkers(deps: HotWorkersDeps): HotWorkers {
-  const { machines, endings, clock, deadlines, logger, onChange } = deps;
+  const { machines, endings, clock, deadlines, logger, creations, onChange } = deps;
   const tasks = createTasks('hot workers');
   const held = new Map<string, () => void>();
   const wake = (machineId: string): void => held.get(machineId)?.();
@@ -106,9 +108,10 @@ export function createHotWorkers(deps: HotWorkersDeps): HotWorkers {
           resolve();
         }
       }),
-    execute: ({ machine_id }) => wake(machine_id),
+    execute: ({ machine_id }) => void creations.over().then(() => wake(machine_id)),
     look: async () => {
       if (held.size === 0) return;
+      await creations.over();
       for (const machineId of await machines.unconfirmed()) wake(machineId);
     },
     replaceLate: () => replace(`no claim within ${deadlines.hotClaimMs} ms`),
