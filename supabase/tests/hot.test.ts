@@ -133,6 +133,34 @@ describe('assigning a hot machine', () => {
     expect((await sessionRow(db(), session.session_id)).epoch).toBe(1);
   });
 
+  test('its phases are those that a session that waited would get, and its start is counted once', async () => {
+    const tenant = await newTenant(db());
+    await db().query(
+      `insert into public.pool_policies (tenant_id, region, floor, ceiling, hot_floor, hot_ceiling)
+       values ($1, 'fra', 0, 3, 0, 1)`,
+      [tenant.id],
+    );
+    await hotMachine(tenant);
+    const before = (await db().query('select coalesce(max(id), 0) as id from app.tallies')).rows[0].id;
+    const { session } = await create(tenant);
+    const apart = "'{begun_at,reserved_at,start_ms,voice_ms}'::text[]";
+    const { rows } = await db().query(
+      `select to_jsonb(p) - ${apart} as written, to_jsonb(app.start_of(s)) - ${apart} as judged,
+         p.begun_at = s.created_at and p.reserved_at = s.created_at as begins
+       from public.session_phases p join public.interview_sessions s on s.id = p.session_id where s.id = $1`,
+      [session.session_id],
+    );
+    expect(rows).toHaveLength(1);
+    expect(rows[0].begins).toBe(true);
+    expect(rows[0].written).toEqual(rows[0].judged);
+    expect(rows[0].written).toMatchObject({ path: 'hot', attempts: 1, region: 'fra', standby_kept: 3 });
+    const counted = await db().query('select name, labels from app.tallies where id > $1 order by name', [before]);
+    expect(counted.rows).toEqual([
+      { name: 'pool_starts', labels: { region: 'fra', result: 'hit' } },
+      { name: 'session_ready_seconds', labels: { region: 'fra', path: 'hot' } },
+    ]);
+  });
+
   test('a session gets the hot machine whose worker is claiming again at that moment', async () => {
     const tenant = await newTenant(db());
     const machine = await hotMachine(tenant);

@@ -185,6 +185,33 @@ describe('machine states', () => {
   });
 });
 
+test('calls of several sessions are opened and recorded together, each with an answer of its own', async () => {
+  const [a, b] = [await servedSession(db(), tenant), await servedSession(db(), tenant)];
+  const of = ({ machineId }: typeof a, epoch = 1, ordinal = 1) => ({ machine_id: machineId, epoch, ordinal });
+  const opened = await call(db(), 'open_calls', {
+    p_calls: [of(b), of(a, 9), of(a), of(b, 1, 3)],
+    p_provider: 'openai',
+  });
+  expect(opened.map(({ kind }: { kind: string }) => kind)).toEqual(['opened', 'fenced', 'opened', 'wrong_ordinal']);
+  expect([opened[0].session.session_id, opened[2].session.session_id]).toEqual([b.id, a.id]);
+  const news = [
+    { ...of(b), call_id: 'rtc_b', hung_up: false },
+    { ...of(a, 1, 2), call_id: 'rtc_none', hung_up: false },
+    { ...of(a), credential_ciphertext: 'sealed', credential_ms: 60_000, hung_up: false },
+    { ...of(b), hung_up: true },
+  ];
+  expect(await call(db(), 'record_calls', { p_calls: news })).toEqual([true, false, true, true]);
+  const { rows } = await db().query(
+    `select call_id, credential_ciphertext, hung_up_at is not null as over from public.realtime_calls
+     where session_id = any ($1) order by call_id nulls last`,
+    [[a.id, b.id]],
+  );
+  expect(rows).toEqual([
+    { call_id: 'rtc_b', credential_ciphertext: null, over: true },
+    { call_id: null, credential_ciphertext: 'sealed', over: false },
+  ]);
+});
+
 describe('no call before a required consent', () => {
   test('sessions of a tenant that requires consent wait for it, and agreeing to the right text opens them once', async () => {
     const careful = await newTenant(db(), { require_consent: true, consent_text_version: '2026-11' });
