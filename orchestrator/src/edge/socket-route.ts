@@ -63,7 +63,8 @@ function watchForLeaving(socket: Duplex): { gone: AbortSignal; release(): void }
   const gone = new AbortController();
   const leave = () => socket.destroy();
   socket.once('end', leave);
-  socket.once('close', () => gone.abort());
+  // With a reason: otherwise each closed connection makes an error with a stack.
+  socket.once('close', () => gone.abort('the browser has left'));
   socket.resume();
   return { gone: gone.signal, release: () => void socket.off('end', leave) };
 }

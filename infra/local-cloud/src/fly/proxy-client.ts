@@ -42,7 +42,8 @@ const CONNECTION: ReadonlySet<string> = new Set(['connection', 'keep-alive', 'tr
 export function clientOf(request: IncomingMessage, io: Io, region: string, requestId: string): ProxyClient {
   const gone = new AbortController();
   const socket: Duplex = 'socket' in io ? io.socket : request.socket;
-  const onClose = () => gone.abort();
+  // With a reason: otherwise each closed connection makes an error with a stack.
+  const onClose = () => gone.abort('the client has disconnected');
   if ('response' in io) io.response.once('close', onClose);
   // The HTTP server no longer listens for the errors of an upgraded socket.
   else socket.on('error', () => undefined).once('close', onClose);
