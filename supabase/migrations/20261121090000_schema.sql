@@ -2228,8 +2228,8 @@ begin
     from jsonb_array_elements(p_calls) with ordinality as e (c, n));
 end $$;
 comment on function public.open_calls(jsonb, text) is
-  'Opens a batch of calls, each as app.open_call does; the worker API calls it before an SDP offer is sent. p_calls: an '
-  'array of machine_id, epoch and ordinal. Returns the answers in the same order. A call without a required consent '
+  'Opens a batch of calls, each as app.open_call does; the worker API calls it before an SDP offer is sent. p_calls: '
+  'an array of machine_id, epoch and ordinal. Returns the answers in the same order. A call without a required consent '
   'fails the batch (GR006).';
 grant execute on function public.open_calls(jsonb, text) to orchestrator;
 
