@@ -48,13 +48,14 @@ test('usage and its sum are one transaction', async () => {
 
 test('a machine that is reported again, also at the same time, is counted once', async () => {
   const [one, two] = [await newTenant(db()), await newTenant(db())];
-  const usage = [...(await usageOf(one, 10)), ...(await usageOf(two, 10))];
-  const reports = [usage, usage.toReversed(), usage.slice(5), usage.slice(0, 15), usage];
+  // Many, so that reports in another order meet half way.
+  const usage = [...(await usageOf(one, 300)), ...(await usageOf(two, 300))];
+  const reports = [usage, usage.toReversed(), usage.slice(150), usage.slice(0, 450), usage];
   const recorded = await Promise.all(reports.map((report) => record(report)));
-  expect(recorded.reduce((sum, n) => sum + n)).toBe(20);
+  expect(recorded.reduce((sum, n) => sum + n)).toBe(600);
   expect(await record(usage)).toBe(0);
   for (const tenant of [one, two]) {
-    expect(await read('kept', tenant)).toMatchObject([{ machines: 10, run: 50 }]);
+    expect(await read('kept', tenant)).toMatchObject([{ machines: 300, run: 300 * 0.5 + (299 * 300) / 2 }]);
     expect(await read('kept', tenant)).toEqual(await read('usage', tenant));
   }
 });

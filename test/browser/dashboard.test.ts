@@ -343,10 +343,10 @@ describe('the dashboard', () => {
     for (const view of ['events', 'sessions', '']) {
       await page.goto(`${shown.url}/${view}`);
       await sentMore(1_200);
+      await page.waitForFunction(() => (window as unknown as Burst).burst.redrawnAt.length > 5);
       const { redrawnAt, sent, read: answers } = await read();
       const lastedMs = (redrawnAt.at(-1) ?? 0) - (redrawnAt[0] ?? 0);
       expect(redrawnAt.length, `redraws of /${view} in ${lastedMs} ms`).toBeLessThanOrEqual(lastedMs / 250 + 1);
-      expect(redrawnAt.length, `redraws of /${view}`).toBeGreaterThan(5);
       expect(answers, `what was read again of /${view}`).toBeGreaterThan(10);
 
       await page.getByRole('button', { name: /pause updates/ }).click();

@@ -40,6 +40,9 @@ language plpgsql security definer set search_path = '' as $$
 declare
   v_count integer;
 begin
+  -- In one order: two reports about the same machines wait for each other, and never both.
+  perform from public.machines where id in (select (r ->> 'machine_id')::uuid from jsonb_array_elements(p_rows) r)
+    order by id for no key update;
   insert into public.machine_usage (machine_id, tenant_id, session_id, region, size, started_seconds, standby_seconds,
     cost_usd, standby_cost_usd, hot_seconds, hot_cost_usd, test)
     select (r ->> 'machine_id')::uuid, m.tenant_id, m.session_id, m.region, r ->> 'size',
