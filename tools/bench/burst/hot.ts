@@ -187,8 +187,9 @@ async function crowd(bench: Bench): Promise<Figure[]> {
   const pids = bench.stack.cloud.fly.machines().flatMap(({ pid }) => pid ?? []);
   await untilIdle(pids);
   const memory = workersMemory(bench.stack.dir, pids);
-  // A VM has its own processor: here the workers must not take that of the orchestrator and of Postgres.
-  for (const pid of pids) setPriority(pid, 10);
+  // A VM has its own processor: here the workers must not take that of the orchestrator and of Postgres. At a higher priority than
+  // the lowest, a hundred of them together would still get most of it.
+  for (const pid of pids) setPriority(pid, 19);
   await accepted(bench, warmUps);
   const startedMs = performance.now();
   const results = await Promise.all(
