@@ -429,6 +429,55 @@ test('ends those of several sessions that have not ended meanwhile, and says of 
   await close(page);
 });
 
+test('no name and no message of others makes a view wider than the window, however long its words are', async () => {
+  const { db } = shown.world;
+  const hostile = `\u202Egpj.exe \u200B👩‍🚀<img src=x onerror=alert(1)> ${'W'.repeat(60)}`;
+  await db.query('update public.tenants set name = $1', [hostile]);
+  await db.query('update public.machines set evidence = $1', [hostile]);
+  await db.query('update public.interview_results set last_error = $1', [hostile]);
+  await db.query('update public.api_keys set name = $1', [hostile]);
+  const headers = { authorization: `Bearer ${shown.tokens.operator}`, 'content-type': 'application/json' };
+  const body = JSON.stringify({ state: 'drained', why: hostile });
+  expect((await fetch(`${shown.url}/ops/api/regions/syd`, { method: 'PUT', headers, body })).status).toBe(200);
+  const page = await shown.open('viewer');
+  const faults = faultsOf(page);
+  for (const width of [240, 360, 1280]) {
+    await page.setViewportSize({ width, height: 800 });
+    for (const [name, at] of Object.entries(views)) {
+      await page.goto(`${shown.url}/${at()}`);
+      await page.locator('.panel, .list, .empty').first().waitFor();
+      if (at() === '' || name === 'regions') await page.getByText('WWWWW').first().waitFor();
+      const tooWide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      expect([name, width, tooWide]).toEqual([name, width, 0]);
+    }
+  }
+  expect(faults).toEqual([]);
+  await close(page);
+});
+
+test.each([360, 1280])('a menu stays within a window of %d px', async (width) => {
+  const page = await shown.open('operator');
+  await page.setViewportSize({ width, height: 800 });
+  for (const [at, menu] of [
+    ['sessions', 'Saved views'],
+    ['sessions', 'Reason'],
+    ['pools', 'Change'],
+    [`tenants/${shown.tenant.id}`, 'Change'],
+  ] as const) {
+    await page.goto(`${shown.url}/${at}`);
+    const summary = page.locator('.choices > summary', { hasText: menu }).first();
+    await summary.waitFor({ state: 'attached' });
+    if (!(await summary.isVisible())) await page.locator('.filters > summary').click();
+    await summary.click();
+    const outside = await summary.evaluate(({ nextElementSibling }) => {
+      const { left, right } = nextElementSibling?.getBoundingClientRect() ?? new DOMRect();
+      return [left < 0, right > innerWidth, document.documentElement.scrollWidth > innerWidth];
+    });
+    expect([at, menu, ...outside]).toEqual([at, menu, false, false, false]);
+  }
+  await close(page);
+});
+
 const views: Record<string, () => string> = {
   overview: () => '',
   sessions: () => 'sessions',
