@@ -74,7 +74,7 @@ function burst(rows: Row[]): void {
       start: (stream) => {
         const send = (chunk: string) => stream.enqueue(new TextEncoder().encode(chunk));
         send(text('hello', {}));
-        setInterval(() => dispatchEvent(new Event('focus')), 50);
+        setInterval(() => dispatchEvent(new Event('visibilitychange')), 50);
         setInterval(() => {
           for (let n = 0; n < 5; n += 1) {
             noted.sent += 1;
@@ -346,7 +346,9 @@ describe('the dashboard', () => {
       await page.waitForFunction(() => (window as unknown as Burst).burst.redrawnAt.length > 5);
       const { redrawnAt, sent, read: answers } = await read();
       const lastedMs = (redrawnAt.at(-1) ?? 0) - (redrawnAt[0] ?? 0);
-      expect(redrawnAt.length, `redraws of /${view} in ${lastedMs} ms`).toBeLessThanOrEqual(lastedMs / 250 + 1);
+      // The first of them may be seen late.
+      const most = Math.ceil(lastedMs / 250) + 1;
+      expect(redrawnAt.length, `redraws of /${view} in ${lastedMs} ms`).toBeLessThanOrEqual(most);
       expect(answers, `what was read again of /${view}`).toBeGreaterThan(10);
 
       await page.getByRole('button', { name: /pause updates/ }).click();
