@@ -50,7 +50,7 @@ export const allocate: Benchmark = async (progress) => {
   });
   let world: AllocateWorld | undefined;
   try {
-    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
+    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }), apiSocket: false });
     world = await createAllocateWorld(stack, image, stack.flyToken);
     const run = async (what: string, environment: Record<string, string>, forMs: number, script?: string) => {
       const here = world as AllocateWorld;

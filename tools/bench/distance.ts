@@ -145,7 +145,7 @@ async function accepting(progress: (line: string) => void): Promise<Figure[]> {
   });
   let opened: AllocateWorld | undefined;
   try {
-    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
+    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }), apiSocket: false });
     opened = await createAllocateWorld(stack, image, stack.flyToken);
     const world = opened;
     await world.addMachines(1_000, standbyMachines);

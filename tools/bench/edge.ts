@@ -97,7 +97,7 @@ export const edge: Benchmark = async (progress) => {
   };
   const stack = await startStack({ flyLatency: 'zero', flyLimits: false, environment });
   try {
-    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }) });
+    stack.cloud.fly.registerImage(image, { inProcess: () => ({ stop: () => undefined }), apiSocket: false });
     const world = await createAllocateWorld(stack, image, stack.flyToken);
     await world.addMachines(sessions);
     const requests: string[] = [];
