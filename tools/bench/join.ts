@@ -15,7 +15,7 @@ import { create, english, figure, launch, platformOf, remove } from './room/part
  * `bench join`: the candidate's first second. From the press on "Start" to the first packet of the interviewer's audio, in
  * Chromium, cut into parts on one clock; each part belongs to whoever spends it. What a message spends between the page and the
  * door before Fly's proxy is the browser's. The worker is ready. The provider's stand-in answers at once, and then with delays as
- * of a service in another city. Takes two minutes on an idle machine, five at a load of 20.
+ * of a service in another city. Takes a minute on an idle machine.
  *
  * The interviewer's stand-in thinks for 20 ms before it speaks. ICE and DTLS run between Chromium and the stand-in on loopback.
  */
@@ -114,7 +114,7 @@ async function joinOnce({ stack, provider, front }: World, browser: Browser): Pr
   return parts;
 }
 
-/** Joins as the page does, with a peer in this process, and leaves when the worker has answered. */
+/** Joins as the page does, but with a WebRTC peer in this process. Leaves once the worker has answered the offer. */
 async function joinWithoutBrowser(stack: Stack): Promise<void> {
   const { link, session_id } = await create(stack);
   await platformOf(stack).waitFor(session_id, ({ status }) => status === 'ready', 60_000);

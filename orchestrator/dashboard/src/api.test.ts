@@ -9,7 +9,7 @@ test.each([
   expect(queryOf(searchOf(query))).toBe(query);
 });
 
-test('an id is recognised however it is written, and nothing else is', () => {
+test('a UUID in capitals or between spaces is recognised, and nothing else is', () => {
   const id = '0f9a63c4-6a0d-4a4e-9e0b-1d2c3b4a5f60';
   expect([id, ` ${id}\n`, id.toUpperCase()].map(uuidIn)).toEqual([id, id, id]);
   expect(['', 'x', '\u0000', '../overview', `${id}/end`, `${id}?x`, `x${id}`].map(uuidIn)).toEqual(

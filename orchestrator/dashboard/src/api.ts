@@ -65,7 +65,7 @@ export async function send<T>(method: 'POST' | 'PUT', path: string, body: object
 
 const uuidForm = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** The UUID that a part of an address is, in its usual form. Undefined if it is none. */
+/** Part of an address as a UUID in lower case. Undefined if it is not a UUID. */
 export function uuidIn(text: string): string | undefined {
   const id = text.trim().toLowerCase();
   return uuidForm.test(id) ? id : undefined;

@@ -127,7 +127,8 @@ export function useNow(wanted: boolean): number {
   const last = useRef(first);
   return useSyncExternalStore(wanted && !paused ? watchTime : watchNothing, () => {
     const now = tick?.now ?? last.current;
-    // The last tick may be a moment older than this part. Only a clock that was set goes back further.
+    // The last tick may be slightly older than the time shown: that is ignored. A time that lies further back means that the
+    // computer's clock was set back.
     if (!paused && (now > last.current || now < last.current - 2 * tickMs)) last.current = now;
     return last.current;
   });

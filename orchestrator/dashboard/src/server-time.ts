@@ -1,6 +1,5 @@
 /**
- * The orchestrator's time. How long ago something was must not depend on the clock of the operator's computer, which may be wrong
- * by hours.
+ * The orchestrator's time. Ages are counted from it, because the clock of the operator's computer may be wrong by hours.
  */
 /** A smaller difference is ignored: it may be the time that the answer took. */
 const ignoredMs = 2_000;

@@ -12,7 +12,7 @@ import type { Intent, RouteRow, SessionRow } from '../database/rows.ts';
  *   others.
  * - A route to a worker that was heard is kept for a few seconds, so an edge decision about it needs no database. It may be
  *   out of date: the machine's worker then refuses the epoch, or the proxy cannot connect, and the route is read again.
- *   So is, for a shorter time, the route to a hot machine from its assignment until its worker claims.
+ *   The route to a hot machine is kept from its assignment until its worker claims, but only for a second.
  */
 export type Route =
   | { kind: 'unknown' }

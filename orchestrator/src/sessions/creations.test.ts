@@ -9,7 +9,7 @@ function setUp() {
   return { clock, creations, log, wait: (name: string) => void creations.over().then(() => log.push(name)) };
 }
 
-test('without a creation nobody waits', async () => {
+test('nobody waits while no session is being created', async () => {
   const { clock, log, wait } = setUp();
   wait('a');
   await clock.advance(0);

@@ -14,7 +14,7 @@ export interface Creations {
   over(): Promise<void>;
 }
 
-/** Shorter than what the waiting worker or candidate would notice as a delay. */
+/** So short that a worker or a candidate who waits does not notice it. */
 export const longestMs = 250;
 
 export function createCreations(clock: Pick<Clock, 'setTimer'>): Creations {

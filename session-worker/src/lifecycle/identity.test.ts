@@ -24,7 +24,7 @@ test('a token is used for a minute, then Fly is asked for another', async () => 
   expect(await identity()).toBe('a.b.2');
 });
 
-test('a refused token is not used again', async () => {
+test('after a refusal Fly is asked for a new token', async () => {
   const { identity } = setUp();
   await identity();
   expect(identity.forget()).toBe(false);
